@@ -1,0 +1,312 @@
+"""The heart: what each layer should hold against what is stored, tensor by tensor.
+
+Pure functions of a derived `Model`. Symbols that nothing in the file attests are solved from the stored shapes, and the
+verdict says so (`inferred`); whatever does not agree becomes a row with its problem; nothing stored is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from modelscan import dtypes
+from modelscan.formula import Formula
+from modelscan.model import Account, Claim, Kind, Layer, Model, Row, StoredTensor, Totals, Verdict, WeightSpec
+
+_GRAVITY = (Verdict.MISSING, Verdict.MISMATCH, Verdict.EXTRA)
+TensorId = tuple[str | None, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The reconciliation of a whole model."""
+
+    accounts: tuple[Account, ...]
+    unclaimed: tuple[StoredTensor, ...]
+    """Stored weights that no layer claims."""
+    totals: Totals
+
+
+def identity(tensor: StoredTensor) -> TensorId:
+    """What makes two claims the same stored tensor: its file and its full name."""
+    return (tensor.file, tensor.name)
+
+
+def reconcile(model: Model) -> Accounts:
+    """Accounts of all layers in their order, what is left over, and the totals."""
+    seen: set[TensorId] = set()
+    accounts = [_container(layer) if layer.container else account(layer, seen) for layer in model.layers]
+    accounts = list(_with_subtotals(accounts))
+    claimed = {identity(claim.tensor) for layer in model.layers for claim in layer.claims}
+    unclaimed = tuple(t for t in model.tensors if t.kind is Kind.WEIGHT and identity(t) not in claimed)
+    return Accounts(tuple(accounts), unclaimed, _totals(model, accounts, unclaimed))
+
+
+def account(layer: Layer, seen: set[TensorId] | None = None) -> Account:
+    """One layer's account. `seen` holds the tensors that earlier layers have brought, and gains this layer's."""
+    seen = set() if seen is None else seen
+    if layer.specs is None:
+        return _unknown(layer, seen)
+    claims: dict[str, list[Claim]] = {}
+    for claim in layer.claims:
+        claims.setdefault(claim.role or "", []).append(claim)
+    specs = _solve(layer.specs, claims)
+    rows: list[Row] = []
+    for spec in specs:
+        rows.extend(_rows(spec, claims.get(spec.role, ()), seen))
+    roles = {spec.role for spec in specs}
+    for role, left in claims.items():
+        if role not in roles:
+            rows.extend(_extra(claim, layer) for claim in left)
+    return _judged(layer, specs, tuple(rows))
+
+
+def _solve(specs: Iterable[WeightSpec], claims: dict[str, list[Claim]]) -> tuple[WeightSpec, ...]:
+    """The specs with unknown symbols read off the stored shapes, as far as these agree among themselves."""
+    specs = tuple(specs)
+    while True:
+        found: dict[str, int] = {}
+        for spec in specs:
+            shapes = [claim.tensor.shape for claim in claims.get(spec.role, ())]
+            if not shapes or len(shapes[0]) != len(spec.dims):
+                continue
+            for one, size in zip(spec.dims, shapes[0], strict=True):
+                solution = one.solve(size) if one.value is None else None
+                if solution:
+                    found.setdefault(*solution)
+        if not found:
+            return specs
+        specs = tuple(
+            replace(
+                spec,
+                dims=tuple(one.bind(found) for one in spec.dims),
+                logical=None if spec.logical is None else tuple(one.bind(found) for one in spec.logical),
+            )
+            for spec in specs
+        )
+
+
+def _rows(spec: WeightSpec, claims: Iterable[Claim], seen: set[TensorId]) -> Iterator[Row]:
+    claims = tuple(claims)
+    if not claims:
+        if not spec.optional:
+            yield Row(spec, None, Verdict.MISSING, f"no stored tensor for {spec.role}, expected shape {shape_text(spec.shape)}")
+        return
+    counted = False
+    for claim in claims:
+        tensor = claim.tensor
+        problem = _problem(spec, tensor)
+        verdict = Verdict.MISMATCH if problem else Verdict.MATCH if _witnessed(spec) else Verdict.INFERRED
+        tied = identity(tensor) in seen and not counted
+        seen.add(identity(tensor))
+        yield Row(spec, tensor, verdict, problem, copy=claim.copy or counted, tied=tied)
+        counted = True
+
+
+def _extra(claim: Claim, layer: Layer) -> Row:
+    return Row(
+        None,
+        claim.tensor,
+        Verdict.EXTRA,
+        f"{layer.type} with this configuration has no weight {claim.key}, stored shape {shape_text(claim.tensor.shape)}",
+    )
+
+
+def _problem(spec: WeightSpec, tensor: StoredTensor) -> str | None:
+    expected = spec.shape
+    if len(expected) != len(tensor.shape) or any(e is not None and e != s for e, s in zip(expected, tensor.shape, strict=True)):
+        names = ", ".join(str(one) for one in spec.dims)
+        return f"stored shape {shape_text(tensor.shape)}, expected {shape_text(expected)} = ({names})"
+    if any(size is None for size in expected):
+        return f"stored shape {shape_text(tensor.shape)} does not fit ({', '.join(str(one) for one in spec.dims)})"
+    if spec.dtype is not None and spec.dtype != tensor.dtype:
+        return f"stored as {tensor.dtype}, expected {spec.dtype}"
+    dense = dtypes.nbytes(tensor.dtype, tensor.elements)
+    if tensor.encoding == "raw" and tensor.nbytes is not None and dense is not None and dense != tensor.nbytes:
+        return f"{tensor.nbytes:,} bytes stored, {dense:,} needed for {shape_text(tensor.shape)} {tensor.dtype}"
+    return None
+
+
+def _witnessed(spec: WeightSpec) -> bool:
+    return all(symbol.witness is not None for one in spec.dims for symbol in one.symbols)
+
+
+def _judged(layer: Layer, specs: tuple[WeightSpec, ...], rows: tuple[Row, ...]) -> Account:
+    verdicts = {row.verdict for row in rows}
+    present = {row.spec.role for row in rows if row.spec is not None}
+    counted = tuple(spec for spec in specs if spec.counted and (spec.role in present or not spec.optional))
+    if not rows:
+        verdict = Verdict.EMPTY
+    else:
+        verdict = next((bad for bad in _GRAVITY if bad in verdicts), Verdict.INFERRED if Verdict.INFERRED in verdicts else Verdict.MATCH)
+    formula = Formula.of(spec.dims for spec in counted)
+    logical = Formula.of(spec.logical or spec.dims for spec in counted).value
+    trainable, non_trainable = _split(layer, counted)
+    return Account(
+        layer,
+        verdict,
+        formula,
+        rows,
+        parameters=formula.value,
+        trainable=trainable,
+        non_trainable=non_trainable,
+        tied=sum(row.spec.term.value or 0 for row in rows if row.tied and row.spec is not None and row.spec.counted),
+        logical=logical if any(spec.logical for spec in counted) else None,
+        macs=_macs(layer, specs),
+        nbytes=_bytes(row.tensor for row in rows if row.tensor is not None),
+    )
+
+
+def _split(layer: Layer, specs: Iterable[WeightSpec]) -> tuple[int | None, int | None]:
+    """Trainable and non-trainable elements; None when the format cannot tell."""
+    trainable: int | None = 0
+    non_trainable: int | None = 0
+    for spec in specs:
+        if layer.trainable is None or spec.trainable is None:
+            return None, None
+        value = spec.term.value
+        if layer.trainable and spec.trainable:
+            trainable = None if value is None or trainable is None else trainable + value
+        else:
+            non_trainable = None if value is None or non_trainable is None else non_trainable + value
+    return trainable, non_trainable
+
+
+def _macs(layer: Layer, specs: Iterable[WeightSpec]) -> int | None:
+    multiplied = [spec for spec in specs if spec.multiplied]
+    if not multiplied:
+        return layer.extra_macs
+    elements = Formula.of(spec.logical or spec.dims for spec in multiplied).value
+    if elements is None or layer.positions is None or layer.extra_macs is None:
+        return None
+    return elements * layer.positions + layer.extra_macs
+
+
+def _unknown(layer: Layer, seen: set[TensorId]) -> Account:
+    rows = []
+    for claim in layer.claims:
+        tied = identity(claim.tensor) in seen
+        seen.add(identity(claim.tensor))
+        rows.append(Row(None, claim.tensor, Verdict.UNKNOWN, copy=claim.copy, tied=tied))
+    weights = [row for row in rows if row.tensor is not None and row.tensor.kind is Kind.WEIGHT and not row.copy]
+    elements = sum(row.tensor.elements for row in weights if row.tensor is not None)
+    frozen = layer.trainable is False
+    return Account(
+        layer,
+        Verdict.UNKNOWN,
+        None,
+        tuple(rows),
+        parameters=elements,
+        trainable=0 if frozen or not weights else None,
+        non_trainable=elements if frozen else None if weights else 0,
+        tied=sum(row.tensor.elements for row in weights if row.tied and row.tensor is not None),
+        nbytes=_bytes(row.tensor for row in rows if row.tensor is not None),
+    )
+
+
+def _container(layer: Layer) -> Account:
+    return Account(layer, Verdict.EMPTY, None)
+
+
+def _with_subtotals(accounts: list[Account]) -> Iterator[Account]:
+    """Containers with the sums over the layers below them; one pass from the end, so the cost is linear."""
+    done: list[Account] = []
+    open_levels: dict[int, list[Account]] = {}
+    for one in reversed(accounts):
+        depth = one.layer.depth
+        below = [child for level in [level for level in open_levels if level > depth] for child in open_levels.pop(level)]
+        if one.layer.container:
+            one = replace(
+                one,
+                verdict=_worst(child.verdict for child in below),
+                parameters=_sum(child.parameters if child.parameters is None else child.parameters - child.tied for child in below),
+                trainable=_sum(child.trainable for child in below),
+                non_trainable=_sum(child.non_trainable for child in below),
+                macs=_sum(child.macs for child in below),
+                nbytes=sum(child.nbytes for child in below),
+            )
+        open_levels.setdefault(depth, []).append(one)
+        done.append(one)
+    return reversed(done)
+
+
+def _worst(verdicts: Iterable[Verdict]) -> Verdict:
+    order = (*_GRAVITY, Verdict.UNKNOWN, Verdict.INFERRED, Verdict.MATCH)
+    found = set(verdicts)
+    return next((one for one in order if one in found), Verdict.EMPTY)
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    total = 0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
+
+
+def _bytes(tensors: Iterable[StoredTensor]) -> int:
+    unique = {identity(tensor): tensor for tensor in tensors}
+    return sum(size_in_bytes(tensor) for tensor in unique.values())
+
+
+def size_in_bytes(tensor: StoredTensor) -> int:
+    """Bytes of the payload: as stored if the file tells, else by dtype and shape (0 for what has no fixed width)."""
+    if tensor.nbytes is not None:
+        return tensor.nbytes
+    return dtypes.nbytes(tensor.dtype, tensor.elements) or 0
+
+
+def _totals(model: Model, accounts: list[Account], unclaimed: tuple[StoredTensor, ...]) -> Totals:
+    leaves = [one for one in accounts if not one.layer.container]
+    weights = [tensor for tensor in model.tensors if tensor.kind is Kind.WEIGHT]
+    by_dtype: dict[str, int] = {}
+    for tensor in weights:
+        by_dtype[tensor.dtype] = by_dtype.get(tensor.dtype, 0) + tensor.elements
+    left = sum(tensor.elements for tensor in unclaimed)
+    total = _sum(one.parameters if one.parameters is None else one.parameters - one.tied for one in leaves)
+    explained: set[TensorId] = set()
+    independent: set[TensorId] = set()
+    for one in leaves:
+        if one.verdict in (Verdict.MATCH, Verdict.INFERRED):
+            ids = {identity(row.tensor) for row in one.rows if row.tensor is not None}
+            explained |= ids
+            if one.verdict is Verdict.MATCH:
+                independent |= ids
+    known = model.trainable_known and not unclaimed
+    logical = (
+        _sum(one.parameters if one.logical is None else one.logical for one in leaves)
+        if any(one.logical is not None for one in leaves)
+        else None
+    )
+    return Totals(
+        total=None if total is None else total + left,
+        trainable=_sum(_without_tied(one, True) for one in leaves) if known else None,
+        non_trainable=_sum(_without_tied(one, False) for one in leaves) if known else None,
+        optimizer=sum(tensor.elements for tensor in model.tensors if tensor.kind is Kind.OPTIMIZER),
+        stored=sum(tensor.elements for tensor in weights),
+        constants=sum(tensor.elements for tensor in model.tensors if tensor.kind in (Kind.CONSTANT, Kind.STATE)),
+        explained=sum(tensor.elements for tensor in weights if identity(tensor) in explained),
+        independent=sum(tensor.elements for tensor in weights if identity(tensor) in independent),
+        by_dtype=dict(sorted(by_dtype.items())),
+        weight_bytes=_bytes(weights),
+        macs=_sum(one.macs for one in leaves),
+        logical=logical,
+    )
+
+
+def _without_tied(one: Account, trainable: bool) -> int | None:
+    """The account's trainable or non-trainable elements less those that another layer has brought already."""
+    value = one.trainable if trainable else one.non_trainable
+    if value is None or not one.tied:
+        return value
+    for row in one.rows:
+        if row.tied and row.spec is not None and row.spec.counted and bool(one.layer.trainable and row.spec.trainable) is trainable:
+            value -= row.spec.term.value or 0
+    return value
+
+
+def shape_text(shape: Iterable[int | str | None]) -> str:
+    """A shape as Python writes a tuple, `?` where unknown: `(3, 3, ?, 32)`."""
+    parts = ["?" if size is None else str(size) for size in shape]
+    return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"

@@ -1,0 +1,41 @@
+"""The library's functions: `inspect` for one model, `scan` for many."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+from modelscan.formats import ReadOptions
+from modelscan.ledger import ModelReport, Report
+from modelscan.limits import DEFAULT, Limits
+from modelscan.model import Shape
+from modelscan.scan import examine
+
+
+def inspect(
+    path: str | os.PathLike[str],
+    *,
+    config: str | os.PathLike[str] | None = None,
+    dims: Mapping[str, int] | None = None,
+    inputs: Mapping[str, Shape] | None = None,
+    limits: Limits = DEFAULT,
+) -> ModelReport:
+    """The ledger of one model file or folder, read in this process.
+
+    Args:
+        path: an ONNX, Keras or HDF5 file, a SavedModel folder, a checkpoint index or a frozen graph.
+        config: an architecture JSON to read a weights-only file with.
+        dims: values for symbolic dimensions, by name.
+        inputs: whole input shapes, by input name.
+        limits: bounds on what is read.
+
+    Returns:
+        The report. A file that cannot be read gives one with `readable=False` and the finding that says why.
+    """
+    options = ReadOptions(None if config is None else os.fspath(config), dict(dims or {}), dict(inputs or {}))
+    return examine(os.fspath(path), options, limits)
+
+
+def scan(paths: Iterable[str | os.PathLike[str]]) -> Report:
+    """The report on files and folders."""
+    return Report(tuple(examine(os.fspath(path)) for path in paths))

@@ -1,0 +1,120 @@
+"""From the vocabulary to plain data: one `ModelReport` out of a model, its accounts and its findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from modelscan.accounting import Accounts
+from modelscan.formula import Formula, Symbol
+from modelscan.ledger import FindingReport, LayerReport, ModelReport, Parameters, TensorReport, WeightReport
+from modelscan.model import Account, Finding, Model, Row, StoredTensor, TensorInfo, Totals, WeightSpec
+
+
+def assemble(path: str, file_bytes: int | None, model: Model, accounts: Accounts, findings: Iterable[Finding]) -> ModelReport:
+    """The report on one readable file."""
+    return ModelReport(
+        path=path,
+        format=model.format,
+        readable=True,
+        file_bytes=file_bytes,
+        producer=dict(model.producer),
+        name=model.name,
+        model_type=model.model_type,
+        inputs=tuple(_tensor(one) for one in model.inputs),
+        outputs=tuple(_tensor(one) for one in model.outputs),
+        parameters=_parameters(accounts.totals),
+        weight_bytes=accounts.totals.weight_bytes,
+        macs=accounts.totals.macs,
+        layers=tuple(_layer(one) for one in accounts.accounts),
+        findings=tuple(FindingReport.of(one) for one in findings),
+        unclaimed=tuple(_weight(Row(None, one)) for one in accounts.unclaimed),
+        facts=dict(model.facts),
+    )
+
+
+def unreadable(path: str, file_bytes: int | None, findings: Iterable[Finding], format: str | None = None) -> ModelReport:
+    """The report on a file of which nothing can be told but why."""
+    return ModelReport(path, format, False, file_bytes, findings=tuple(FindingReport.of(one) for one in findings))
+
+
+def _tensor(info: TensorInfo) -> TensorReport:
+    return TensorReport(info.name, info.dtype, info.shape)
+
+
+def _parameters(totals: Totals) -> Parameters:
+    return Parameters(
+        total=totals.total,
+        trainable=totals.trainable,
+        non_trainable=totals.non_trainable,
+        optimizer=totals.optimizer,
+        stored=totals.stored,
+        constants=totals.constants,
+        explained=totals.explained,
+        independent=totals.independent,
+        by_dtype=dict(totals.by_dtype),
+        logical=totals.logical,
+    )
+
+
+def _layer(account: Account) -> LayerReport:
+    layer, formula = account.layer, account.formula
+    has_formula = formula is not None and bool(formula.terms)
+    return LayerReport(
+        name=layer.name,
+        path=layer.path,
+        type=layer.type,
+        depth=layer.depth,
+        inbound=layer.inbound,
+        input_shapes=layer.input_shapes,
+        output_shapes=layer.output_shapes,
+        parameters=account.parameters,
+        trainable=account.trainable,
+        non_trainable=account.non_trainable,
+        macs=account.macs,
+        formula=formula.symbolic if formula is not None and has_formula else None,
+        formula_values=formula.numeric if formula is not None and has_formula else None,
+        verdict=str(account.verdict),
+        weights=tuple(_weight(row) for row in account.rows),
+        container=layer.container,
+        tied=account.tied,
+        logical=account.logical,
+        nbytes=account.nbytes,
+        note=layer.note,
+    )
+
+
+def _weight(row: Row) -> WeightReport:
+    spec, tensor = row.spec, row.tensor
+    product = Formula.of([spec.dims]) if spec is not None else None
+    return WeightReport(
+        role=spec.role if spec is not None else None,
+        name=tensor.name if tensor is not None else None,
+        symbols=tuple(str(one) for one in spec.dims) if spec is not None else None,
+        shape=spec.shape if spec is not None else None,
+        dtype=spec.dtype if spec is not None else None,
+        stored_shape=tensor.shape if tensor is not None else None,
+        stored_dtype=tensor.dtype if tensor is not None else None,
+        nbytes=tensor.nbytes if tensor is not None else None,
+        file=tensor.file if tensor is not None else None,
+        offset=tensor.offset if tensor is not None else None,
+        trainable=spec.trainable if spec is not None else None,
+        verdict=str(row.verdict),
+        problem=row.problem,
+        elements=_elements(spec, tensor),
+        formula=product.symbolic if product is not None else None,
+        formula_values=product.numeric if product is not None else None,
+        witnesses={symbol.name: symbol.witness for symbol in _symbols(spec)},
+        tied=row.tied,
+        copy=row.copy,
+        counted=spec.counted if spec is not None else True,
+    )
+
+
+def _elements(spec: WeightSpec | None, tensor: StoredTensor | None) -> int | None:
+    if spec is not None:
+        return spec.term.value
+    return tensor.elements if tensor is not None else None
+
+
+def _symbols(spec: WeightSpec | None) -> list[Symbol]:
+    return [] if spec is None else [symbol for one in spec.dims for symbol in one.symbols]

@@ -1,0 +1,102 @@
+"""One module or package per format: `(Artifact, Limits) → Model`. This one finds out which.
+
+Formats are registered in `FORMATS`. Detection goes by content, never by suffix alone; a format's modules are imported
+when a file of it is read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import cast
+
+from modelscan.errors import UnreadableFile
+from modelscan.limits import Limits
+from modelscan.model import Model, Shape
+from modelscan.source import Folder, LocalFile, Source, Tree, parent_folder
+
+HEAD_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What the user adds to what the file says."""
+
+    config: str | None = None
+    """Path of an architecture JSON for a weights-only file."""
+    dims: Mapping[str, int] = field(default_factory=dict)
+    """Values for symbolic dimensions, by name."""
+    inputs: Mapping[str, Shape] = field(default_factory=dict)
+    """Whole input shapes, by input name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a path on the command line stands for: one file, or one folder that is a model."""
+
+    path: str
+    """As given."""
+    source: Source | None
+    """None for a folder."""
+    folder: Tree
+    """The model's folder, or the one that the file lies in (external data, shards)."""
+    head: bytes = b""
+    """The first bytes of the file."""
+    options: ReadOptions = ReadOptions()
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return os.path.basename(self.path.rstrip("/\\")) or self.path
+
+
+def open_artifact(path: str, options: ReadOptions | None = None) -> Artifact:
+    """The artifact at `path`; raises `UnreadableFile` for what is neither a regular file nor a folder."""
+    options = options or ReadOptions()
+    if os.path.isdir(path):
+        return Artifact(path, None, Folder(path), options=options)
+    source = LocalFile(path)
+    return Artifact(path, source, parent_folder(path), source.read(0, min(HEAD_BYTES, source.size)), options)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One line of the registry."""
+
+    module: str
+    """Below `modelscan.formats`; has `detect(Artifact) -> bool` and `read(Artifact, Limits) -> Model`."""
+    suffixes: tuple[str, ...]
+    """File name endings that people use for it: what a folder is searched by, and what decides between equals."""
+    folder: bool = False
+    """Whether a folder can be a model of this format."""
+
+    def detect(self, artifact: Artifact) -> bool:
+        """Whether the content is of this format."""
+        return cast("Callable[[Artifact], bool]", import_module(f"modelscan.formats.{self.module}").detect)(artifact)
+
+    def read(self, artifact: Artifact, limits: Limits) -> Model:
+        """The model; raises `UnreadableFile` when nothing can be told."""
+        return cast("Callable[[Artifact, Limits], Model]", import_module(f"modelscan.formats.{self.module}").read)(artifact, limits)
+
+
+FORMATS: tuple[Format, ...] = (
+    Format("keras.archive", (".keras",)),
+    Format("keras.hdf5", (".h5", ".hdf5", ".weights.h5", ".keras")),
+    Format("tensorflow", (".pb", ".index", ".tar.gz", ".tgz", ".zip"), folder=True),
+    Format("onnx", (".onnx", ".ort")),
+)
+"""Most specific detection first: ONNX has no magic number."""
+
+
+def identify(artifact: Artifact) -> Format:
+    """The format of an artifact; raises `UnreadableFile` naming what it is instead."""
+    from modelscan.formats.foreign import refuse_foreign
+
+    if artifact.source is not None:
+        refuse_foreign(artifact)
+    for one in FORMATS:
+        if (artifact.source is None) <= one.folder and one.detect(artifact):
+            return one
+    raise UnreadableFile("unknown-format", "neither ONNX, Keras, HDF5, SavedModel, checkpoint nor GraphDef")

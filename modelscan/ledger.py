@@ -1,0 +1,260 @@
+"""The report as plain data: what `scan` produces and every output format is a view of.
+
+Field names are those of the JSON report (schema 1, `report/schema.json`); additions only. The objects hold nothing but
+strings, numbers and containers, so that they travel between processes as JSON and back without loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from modelscan.model import Finding, Severity, Shape, Verdict
+
+SCHEMA_VERSION = "1.0"
+
+
+class _Plain:
+    """To and from JSON-ready dictionaries, for the flat dataclasses below."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: dictionaries, lists, strings, numbers, booleans and None."""
+        return {one.name: _to_json(getattr(self, one.name)) for one in fields(self)}  # type: ignore[arg-type]  # the subclasses are dataclasses
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict` for classes without nested objects; unknown keys are ignored."""
+        return cls(**{one.name: _from_json(data[one.name]) for one in fields(cls) if one.name in data})  # type: ignore[arg-type]
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, _Plain):
+        return value.to_dict()
+    if isinstance(value, tuple | list):
+        return [_to_json(one) for one in value]
+    if isinstance(value, Mapping):
+        return {str(key): _to_json(one) for key, one in value.items()}
+    return value
+
+
+def _from_json(value: Any) -> Any:
+    return tuple(_from_json(one) for one in value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True)
+class TensorReport(_Plain):
+    """An input or output of the model."""
+
+    name: str
+    dtype: str | None
+    shape: Shape | None
+
+
+@dataclass(frozen=True, slots=True)
+class WeightReport(_Plain):
+    """One weight: what it should be, what is stored, whether that agrees."""
+
+    role: str | None
+    name: str | None
+    """Of the stored tensor; None when none is stored."""
+    symbols: tuple[str, ...] | None
+    """The dimensions' names; None where no formula is known."""
+    shape: Shape | None
+    """Expected."""
+    dtype: str | None
+    """Expected; None when any will do."""
+    stored_shape: tuple[int, ...] | None
+    stored_dtype: str | None
+    nbytes: int | None
+    file: str | None
+    offset: int | None
+    trainable: bool | None
+    verdict: str
+    problem: str | None = None
+    elements: int | None = None
+    """Expected elements; stored ones where no formula is known."""
+    formula: str | None = None
+    """Product of the named dimensions: `inputs × units`."""
+    formula_values: str | None = None
+    witnesses: Mapping[str, str | None] = field(default_factory=dict)
+    """By symbol: what attests it; None for one that was read off the stored weights."""
+    tied: bool = False
+    copy: bool = False
+    counted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport(_Plain):
+    """One layer's line of the ledger."""
+
+    name: str
+    path: str
+    type: str
+    depth: int
+    inbound: tuple[str, ...]
+    input_shapes: tuple[Shape, ...]
+    output_shapes: tuple[Shape, ...]
+    parameters: int | None
+    trainable: int | None
+    non_trainable: int | None
+    macs: int | None
+    formula: str | None
+    formula_values: str | None
+    verdict: str
+    weights: tuple[WeightReport, ...]
+    container: bool = False
+    tied: int = 0
+    logical: int | None = None
+    nbytes: int = 0
+    note: str | None = None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        values = {one.name: _from_json(data[one.name]) for one in fields(cls) if one.name in data}
+        values["weights"] = tuple(WeightReport.from_dict(one) for one in data["weights"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters(_Plain):
+    """The totals; see DESIGN and `model.Totals` for what each counts."""
+
+    total: int | None = None
+    trainable: int | None = None
+    non_trainable: int | None = None
+    optimizer: int = 0
+    stored: int = 0
+    constants: int = 0
+    explained: int = 0
+    independent: int = 0
+    by_dtype: Mapping[str, int] = field(default_factory=dict)
+    logical: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingReport(_Plain):
+    """A finding as it is reported."""
+
+    code: str
+    name: str
+    severity: str
+    message: str
+    layer: str | None = None
+    tensor: str | None = None
+    offset: int | None = None
+    help: str | None = None
+    where: str | None = None
+    suppressed: str | None = None
+    """The reason given by the policy that suppressed it; a suppressed finding fails no gate."""
+
+    @classmethod
+    def of(cls, finding: Finding) -> Self:
+        """The plain form of a finding."""
+        return cls(**{one.name: getattr(finding, one.name) for one in fields(Finding)} | {"severity": str(finding.severity)})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport(_Plain):
+    """Everything about one model file."""
+
+    path: str
+    format: str | None
+    readable: bool
+    file_bytes: int | None
+    producer: Mapping[str, str] = field(default_factory=dict)
+    name: str | None = None
+    model_type: str | None = None
+    inputs: tuple[TensorReport, ...] = ()
+    outputs: tuple[TensorReport, ...] = ()
+    parameters: Parameters = field(default_factory=Parameters)
+    weight_bytes: int = 0
+    macs: int | None = None
+    layers: tuple[LayerReport, ...] = ()
+    findings: tuple[FindingReport, ...] = ()
+    unclaimed: tuple[WeightReport, ...] = ()
+    """Stored weights that no layer claims."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Plain facts about the file that policy and views use (opset imports, operators)."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        values = {one.name: _from_json(data[one.name]) for one in fields(cls) if one.name in data}
+        values["parameters"] = Parameters.from_dict(data["parameters"])
+        for key, kind in (
+            ("inputs", TensorReport),
+            ("outputs", TensorReport),
+            ("layers", LayerReport),
+            ("findings", FindingReport),
+            ("unclaimed", WeightReport),
+        ):
+            values[key] = tuple(kind.from_dict(one) for one in data.get(key, ()))
+        return cls(**values)
+
+    def layer(self, name: str) -> LayerReport:
+        """The layer of this path, or else of this name; raises `KeyError` when there is none or the name is ambiguous."""
+        found = [one for one in self.layers if one.path == name] or [one for one in self.layers if one.name == name]
+        if len(found) != 1:
+            raise KeyError(f"{len(found)} layers are called {name!r}")
+        return found[0]
+
+    def __str__(self) -> str:
+        from modelscan.report.table import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from modelscan.report.html import as_html
+
+        return as_html(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Report(_Plain):
+    """Everything about the scanned files."""
+
+    models: tuple[ModelReport, ...] = ()
+    skipped: int = 0
+    """Files of searched folders that are no models."""
+    notes: tuple[str, ...] = ()
+    """What the reader of the report must know about the scan itself (a limit that the platform cannot set)."""
+
+    def count(self, severity: Severity) -> int:
+        """Findings of exactly this severity that no policy suppressed."""
+        return sum(one.severity == severity and one.suppressed is None for model in self.models for one in model.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON report of schema 1."""
+        from modelscan._version import __version__
+
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "tool": {"name": "modelscan", "version": __version__},
+            "summary": {
+                "models": len(self.models),
+                "unreadable": sum(not one.readable for one in self.models),
+                "skipped": self.skipped,
+                "findings": {str(severity): self.count(severity) for severity in Severity},
+            },
+            "notes": list(self.notes),
+            "models": [one.to_dict() for one in self.models],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        models = tuple(ModelReport.from_dict(one) for one in data["models"])
+        return cls(models, skipped=data["summary"].get("skipped", 0), notes=tuple(data.get("notes", ())))
+
+    def __str__(self) -> str:
+        return "\n\n".join(str(one) for one in self.models)
+
+    def _repr_html_(self) -> str:
+        return "".join(one._repr_html_() for one in self.models)
+
+
+GOOD_VERDICTS = frozenset({Verdict.MATCH, Verdict.INFERRED, Verdict.EMPTY})
