@@ -6,7 +6,7 @@ verdict says so (`inferred`); whatever does not agree becomes a row with its pro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from modelscan import dtypes
@@ -35,16 +35,17 @@ def identity(tensor: StoredTensor) -> TensorId:
 def reconcile(model: Model) -> Accounts:
     """Accounts of all layers in their order, what is left over, and the totals."""
     seen: set[TensorId] = set()
-    accounts = [_container(layer) if layer.container else account(layer, seen) for layer in model.layers]
-    accounts = list(_with_subtotals(accounts))
+    own = [account(layer, seen) for layer in model.layers]
     claimed = {identity(claim.tensor) for layer in model.layers for claim in layer.claims}
     unclaimed = tuple(t for t in model.tensors if t.kind is Kind.WEIGHT and identity(t) not in claimed)
-    return Accounts(tuple(accounts), unclaimed, _totals(model, accounts, unclaimed))
+    return Accounts(tuple(_with_subtotals(own)), unclaimed, _totals(model, own, unclaimed))
 
 
 def account(layer: Layer, seen: set[TensorId] | None = None) -> Account:
     """One layer's account. `seen` holds the tensors that earlier layers have brought, and gains this layer's."""
     seen = set() if seen is None else seen
+    if layer.container and not layer.specs and not layer.claims:
+        return Account(layer, Verdict.EMPTY, None)
     if layer.specs is None:
         return _unknown(layer, seen)
     claims: dict[str, list[Claim]] = {}
@@ -204,26 +205,24 @@ def _unknown(layer: Layer, seen: set[TensorId]) -> Account:
     )
 
 
-def _container(layer: Layer) -> Account:
-    return Account(layer, Verdict.EMPTY, None)
-
-
 def _with_subtotals(accounts: list[Account]) -> Iterator[Account]:
-    """Containers with the sums over the layers below them; one pass from the end, so the cost is linear."""
+    """Containers with the sums over the layers below them and what they hold themselves; one pass from the end."""
     done: list[Account] = []
     open_levels: dict[int, list[Account]] = {}
-    for one in reversed(accounts):
-        depth = one.layer.depth
-        below = [child for level in [level for level in open_levels if level > depth] for child in open_levels.pop(level)]
+    for found in reversed(accounts):
+        one, depth = found, found.layer.depth
+        parts = [child for level in [level for level in open_levels if level > depth] for child in open_levels.pop(level)]
         if one.layer.container:
+            parts.append(one)
             one = replace(
                 one,
-                verdict=_worst(child.verdict for child in below),
-                parameters=_sum(child.parameters if child.parameters is None else child.parameters - child.tied for child in below),
-                trainable=_sum(child.trainable for child in below),
-                non_trainable=_sum(child.non_trainable for child in below),
-                macs=_sum(child.macs for child in below),
-                nbytes=sum(child.nbytes for child in below),
+                verdict=_worst(part.verdict for part in parts),
+                parameters=_sum(part.parameters if part.parameters is None else part.parameters - part.tied for part in parts),
+                trainable=_sum(_without_tied(part, True) for part in parts),
+                non_trainable=_sum(_without_tied(part, False) for part in parts),
+                tied=0,
+                macs=_sum(part.macs for part in parts),
+                nbytes=sum(part.nbytes for part in parts),
             )
         open_levels.setdefault(depth, []).append(one)
         done.append(one)
@@ -257,17 +256,16 @@ def size_in_bytes(tensor: StoredTensor) -> int:
     return dtypes.nbytes(tensor.dtype, tensor.elements) or 0
 
 
-def _totals(model: Model, accounts: list[Account], unclaimed: tuple[StoredTensor, ...]) -> Totals:
-    leaves = [one for one in accounts if not one.layer.container]
+def _totals(model: Model, accounts: Sequence[Account], unclaimed: tuple[StoredTensor, ...]) -> Totals:
     weights = [tensor for tensor in model.tensors if tensor.kind is Kind.WEIGHT]
     by_dtype: dict[str, int] = {}
     for tensor in weights:
         by_dtype[tensor.dtype] = by_dtype.get(tensor.dtype, 0) + tensor.elements
     left = sum(tensor.elements for tensor in unclaimed)
-    total = _sum(one.parameters if one.parameters is None else one.parameters - one.tied for one in leaves)
+    total = _sum(one.parameters if one.parameters is None else one.parameters - one.tied for one in accounts)
     explained: set[TensorId] = set()
     independent: set[TensorId] = set()
-    for one in leaves:
+    for one in accounts:
         if one.verdict in (Verdict.MATCH, Verdict.INFERRED):
             ids = {identity(row.tensor) for row in one.rows if row.tensor is not None}
             explained |= ids
@@ -275,14 +273,14 @@ def _totals(model: Model, accounts: list[Account], unclaimed: tuple[StoredTensor
                 independent |= ids
     known = model.trainable_known and not unclaimed
     logical = (
-        _sum(one.parameters if one.logical is None else one.logical for one in leaves)
-        if any(one.logical is not None for one in leaves)
+        _sum(one.parameters if one.logical is None else one.logical for one in accounts)
+        if any(one.logical is not None for one in accounts)
         else None
     )
     return Totals(
         total=None if total is None else total + left,
-        trainable=_sum(_without_tied(one, True) for one in leaves) if known else None,
-        non_trainable=_sum(_without_tied(one, False) for one in leaves) if known else None,
+        trainable=_sum(_without_tied(one, True) for one in accounts) if known else None,
+        non_trainable=_sum(_without_tied(one, False) for one in accounts) if known else None,
         optimizer=sum(tensor.elements for tensor in model.tensors if tensor.kind is Kind.OPTIMIZER),
         stored=sum(tensor.elements for tensor in weights),
         constants=sum(tensor.elements for tensor in model.tensors if tensor.kind in (Kind.CONSTANT, Kind.STATE)),
@@ -290,7 +288,7 @@ def _totals(model: Model, accounts: list[Account], unclaimed: tuple[StoredTensor
         independent=sum(tensor.elements for tensor in weights if identity(tensor) in independent),
         by_dtype=dict(sorted(by_dtype.items())),
         weight_bytes=_bytes(weights),
-        macs=_sum(one.macs for one in leaves),
+        macs=_sum(one.macs for one in accounts),
         logical=logical,
     )
 

@@ -16,6 +16,7 @@ class _RowRule(Rule):
     verdict: ClassVar[Verdict]
 
     def check(self, subject: Subject) -> Iterator[Finding]:
+        """One finding per disagreeing row."""
         if subject.accounts is None:
             return
         for account in subject.accounts.accounts:
@@ -133,6 +134,7 @@ class TensorUnclaimed(Rule):
     help = "find out where the tensor comes from"
 
     def check(self, subject: Subject) -> Iterator[Finding]:
+        """What readers say is unclaimed, and what the accounts leave over."""
         yield from super().check(subject)
         if subject.accounts is None:
             return

@@ -1,0 +1,150 @@
+"""Accounting: every way in which what is stored can agree or disagree with what should be there."""
+
+from dataclasses import replace
+
+import pytest
+
+from modelscan.accounting import account, reconcile
+from modelscan.formula import const, dim
+from modelscan.model import Claim, Kind, Layer, Model, StoredTensor, Verdict, WeightSpec
+
+INPUTS, UNITS = dim("inputs", 128, "declared input"), dim("units", 64, "configuration: units")
+DENSE = (
+    WeightSpec("kernel", (INPUTS, UNITS), "float32", multiplied=True),
+    WeightSpec("bias", (UNITS,), "float32"),
+)
+
+
+def stored(name: str, *shape: int, dtype: str = "float32", nbytes: int | None = None, **more) -> StoredTensor:
+    tensor = StoredTensor(name, shape, dtype, **more)
+    return replace(tensor, nbytes=4 * tensor.elements if nbytes is None else nbytes)
+
+
+def dense(*tensors: StoredTensor, specs=DENSE, name: str = "dense", **more) -> Layer:
+    claims = tuple(Claim(tensor, tensor.name, role=tensor.name.rsplit("/", 1)[-1]) for tensor in tensors)
+    return Layer(name, name, "Dense", specs=specs, claims=claims, positions=1, **more)
+
+
+KERNEL, BIAS = stored("kernel", 128, 64), stored("bias", 64)
+
+
+def test_what_agrees_is_a_match_with_the_formula_and_the_cost():
+    one = account(dense(KERNEL, BIAS))
+    assert (one.verdict, one.parameters, one.trainable, one.non_trainable) == (Verdict.MATCH, 8_256, 8_256, 0)
+    assert one.formula is not None
+    assert one.formula.symbolic == "units × (inputs + 1)"
+    assert (one.macs, one.nbytes) == (8_192, 4 * 8_256)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "verdict", "words"),
+    [
+        ((stored("kernel", 64, 128), BIAS), Verdict.MISMATCH, "stored shape (64, 128), expected (128, 64) = (inputs, units)"),
+        ((stored("kernel", 8192), BIAS), Verdict.MISMATCH, "stored shape (8192,)"),
+        ((stored("kernel", 128, 64, dtype="float16", nbytes=16384), BIAS), Verdict.MISMATCH, "stored as float16, expected float32"),
+        ((stored("kernel", 128, 64, nbytes=32764), BIAS), Verdict.MISMATCH, "32,764 bytes stored, 32,768 needed"),
+        ((KERNEL,), Verdict.MISSING, "no stored tensor for bias, expected shape (64,)"),
+        ((KERNEL, BIAS, stored("gamma", 64)), Verdict.EXTRA, "has no weight gamma"),
+    ],
+)
+def test_every_disagreement_has_its_verdict_and_says_what_it_is(tensors, verdict, words):
+    one = account(dense(*tensors))
+    assert one.verdict is verdict
+    assert any(words in (row.problem or "") for row in one.rows)
+    assert one.parameters == 8_256  # the formula does not bend to the store
+
+
+def test_an_unattested_dimension_is_read_off_the_store_and_said_to_be():
+    specs = (WeightSpec("kernel", (dim("inputs", None), UNITS)), WeightSpec("bias", (UNITS,)))
+    one = account(dense(KERNEL, BIAS, specs=specs))
+    assert (one.verdict, one.parameters) == (Verdict.INFERRED, 8_256)
+
+
+def test_two_weights_that_disagree_about_an_unattested_dimension_do_not_match():
+    units = dim("units", None)
+    specs = (WeightSpec("kernel", (INPUTS, units)), WeightSpec("bias", (units,)))
+    assert account(dense(KERNEL, stored("bias", 32), specs=specs)).verdict is Verdict.MISMATCH
+
+
+def test_a_dimension_that_is_known_but_unattested_is_inferred():
+    specs = (WeightSpec("kernel", (INPUTS, dim("units", 64))),)
+    assert account(dense(KERNEL, specs=specs)).verdict is Verdict.INFERRED
+
+
+def test_no_parameters_and_none_stored_is_empty():
+    one = account(Layer("relu", "relu", "ReLU", specs=()))
+    assert (one.verdict, one.parameters, one.macs) == (Verdict.EMPTY, 0, 0)
+
+
+def test_an_unknown_type_is_counted_from_the_store_and_its_split_stays_unknown():
+    one = account(dense(KERNEL, BIAS, specs=None))
+    assert (one.verdict, one.parameters, one.trainable) == (Verdict.UNKNOWN, 8_256, None)
+    frozen = account(dense(KERNEL, BIAS, specs=None, trainable=False))
+    assert (frozen.trainable, frozen.non_trainable) == (0, 8_256)
+
+
+def test_a_missing_weight_of_unknown_size_leaves_the_count_unknown():
+    assert account(dense(specs=(WeightSpec("kernel", (dim("inputs", None), UNITS)),))).parameters is None
+
+
+def test_an_optional_weight_may_be_absent():
+    specs = (*DENSE, WeightSpec("count", (), optional=True, trainable=False))
+    assert account(dense(KERNEL, BIAS, specs=specs)).parameters == 8_256
+    assert account(dense(KERNEL, BIAS, stored("count"), specs=specs)).parameters == 8_257
+
+
+def test_a_copy_is_checked_but_counted_once():
+    layer = dense(KERNEL, BIAS)
+    layer = replace(layer, claims=(*layer.claims, Claim(stored("layer/kernel", 128, 64), "x", "kernel", copy=True)))
+    assert (account(layer).verdict, account(layer).parameters) == (Verdict.MATCH, 8_256)
+    wrong = replace(layer, claims=(*layer.claims[:2], Claim(stored("layer/kernel", 64, 128), "x", "kernel", copy=True)))
+    assert account(wrong).verdict is Verdict.MISMATCH
+
+
+def test_packed_weights_count_what_is_stored_and_say_what_they_stand_for():
+    packed = (
+        WeightSpec("kernel", (INPUTS, dim("⌈units/2⌉", 32, "configuration: units")), "int8", logical=(INPUTS, UNITS), multiplied=True),
+    )
+    one = account(dense(stored("kernel", 128, 32, dtype="int8", nbytes=4096), specs=packed))
+    assert (one.verdict, one.parameters, one.logical, one.macs) == (Verdict.MATCH, 4_096, 8_192, 8_192)
+
+
+def test_totals_count_a_tied_weight_once_and_lose_nothing():
+    table = stored("kernel", 128, 64)
+    frozen = dense(stored("f/kernel", 128, 64), stored("f/bias", 64), name="frozen", trainable=False)
+    adam, seed, stray = (
+        stored("adam/m", 128, 64, kind=Kind.OPTIMIZER),
+        stored("seed", 2, dtype="uint32", nbytes=8, kind=Kind.STATE),
+        stored("stray", 3),
+    )
+    layers = (dense(table, BIAS, name="first"), dense(table, stored("other/bias", 64), name="second"), frozen)
+    tensors = (table, BIAS, stored("other/bias", 64), *(claim.tensor for claim in frozen.claims), adam, seed, stray)
+    result = reconcile(Model("keras", "keras", layers=layers, tensors=tensors))
+    totals = result.totals
+    assert [one.parameters for one in result.accounts] == [8_256, 8_256, 8_256]
+    assert result.accounts[1].tied == 8_192
+    assert (totals.total, totals.stored, totals.optimizer, totals.constants) == (2 * 8_256 + 64 + 3, 2 * 8_256 + 64 + 3, 8_192, 2)
+    assert totals.explained == totals.independent == totals.stored - 3
+    assert result.unclaimed == (stray,)
+    assert totals.trainable is None  # nothing tells what the stray tensor is
+    whole = reconcile(Model("keras", "keras", layers=layers, tensors=tensors[:-1])).totals
+    assert (whole.trainable, whole.non_trainable) == (8_256 + 64, 8_256)
+
+
+def test_a_container_shows_the_sum_of_what_it_holds_and_adds_nothing():
+    inner = [replace(dense(stored(f"{n}/kernel", 128, 64), stored(f"{n}/bias", 64), name=n), depth=1) for n in ("a", "b")]
+    layers = (Layer("outer", "outer", "Functional", container=True), *inner, dense(KERNEL, BIAS, name="after"))
+    tensors = tuple(claim.tensor for layer in layers for claim in layer.claims)
+    result = reconcile(Model("keras", "keras", layers=layers, tensors=tensors))
+    assert [one.parameters for one in result.accounts] == [2 * 8_256, 8_256, 8_256, 8_256]
+    assert result.accounts[0].verdict is Verdict.MATCH
+    assert result.totals.total == 3 * 8_256
+
+
+def test_what_a_container_holds_itself_is_not_lost():
+    outer = replace(dense(KERNEL, name="outer", specs=None), container=True)
+    inner = replace(dense(stored("a/kernel", 128, 64), stored("a/bias", 64), name="a"), depth=1)
+    tensors = (KERNEL, *(claim.tensor for claim in inner.claims))
+    result = reconcile(Model("keras", "keras", layers=(outer, inner), tensors=tensors))
+    assert result.accounts[0].parameters == result.totals.total == 8_192 + 8_256
+    assert result.totals.explained == 8_256
