@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
+from modelscan.examine import examine
 from modelscan.formats import ReadOptions
 from modelscan.ledger import ModelReport, Report
 from modelscan.limits import DEFAULT, Limits
 from modelscan.model import Shape
-from modelscan.scan import examine
 
 
 def inspect(

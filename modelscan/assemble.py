@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from typing import TYPE_CHECKING
 
-from modelscan.accounting import Accounts
+from modelscan.accounting import Accounts, TensorId, identity
 from modelscan.formula import Formula, Symbol
 from modelscan.ledger import FindingReport, LayerReport, ModelReport, Parameters, TensorReport, WeightReport
 from modelscan.model import Account, Finding, Model, Row, StoredTensor, TensorInfo, Totals, WeightSpec
 
+if TYPE_CHECKING:
+    from modelscan.values import Statistics
 
-def assemble(path: str, file_bytes: int | None, model: Model, accounts: Accounts, findings: Iterable[Finding]) -> ModelReport:
-    """The report on one readable file."""
+
+def assemble(
+    path: str,
+    file_bytes: int | None,
+    model: Model,
+    accounts: Accounts,
+    findings: Iterable[Finding],
+    statistics: Mapping[TensorId, Statistics] | None = None,
+) -> ModelReport:
+    """The report on one readable file; `statistics` where the values were read."""
+    figures = statistics or {}
     return ModelReport(
         path=path,
         format=model.format,
@@ -25,9 +38,9 @@ def assemble(path: str, file_bytes: int | None, model: Model, accounts: Accounts
         parameters=_parameters(accounts.totals),
         weight_bytes=accounts.totals.weight_bytes,
         macs=accounts.totals.macs,
-        layers=tuple(_layer(one) for one in accounts.accounts),
+        layers=tuple(_layer(one, figures) for one in accounts.accounts),
         findings=tuple(FindingReport.of(one) for one in findings),
-        unclaimed=tuple(_weight(Row(None, one)) for one in accounts.unclaimed),
+        unclaimed=tuple(_weight(Row(None, one), figures) for one in accounts.unclaimed),
         facts=dict(model.facts),
     )
 
@@ -56,7 +69,7 @@ def _parameters(totals: Totals) -> Parameters:
     )
 
 
-def _layer(account: Account) -> LayerReport:
+def _layer(account: Account, figures: Mapping[TensorId, Statistics]) -> LayerReport:
     layer, formula = account.layer, account.formula
     has_formula = formula is not None and bool(formula.terms)
     return LayerReport(
@@ -74,7 +87,7 @@ def _layer(account: Account) -> LayerReport:
         formula=formula.symbolic if formula is not None and has_formula else None,
         formula_values=formula.numeric if formula is not None and has_formula else None,
         verdict=str(account.verdict),
-        weights=tuple(_weight(row) for row in account.rows),
+        weights=tuple(_weight(row, figures) for row in account.rows),
         container=layer.container,
         tied=account.tied,
         logical=account.logical,
@@ -83,7 +96,7 @@ def _layer(account: Account) -> LayerReport:
     )
 
 
-def _weight(row: Row) -> WeightReport:
+def _weight(row: Row, figures: Mapping[TensorId, Statistics]) -> WeightReport:
     spec, tensor = row.spec, row.tensor
     product = Formula.of([spec.dims]) if spec is not None else None
     return WeightReport(
@@ -107,7 +120,16 @@ def _weight(row: Row) -> WeightReport:
         tied=row.tied,
         copy=row.copy,
         counted=spec.counted if spec is not None else True,
+        statistics=_figures(figures.get(identity(tensor))) if figures and tensor is not None else None,
     )
+
+
+def _figures(found: Statistics | None) -> dict[str, float | int | None] | None:
+    """JSON has no infinities: a mean that overflowed becomes None."""
+    if found is None:
+        return None
+    values = {name: getattr(found, name) for name in found.__slots__}
+    return {name: value if value is None or isfinite(value) else None for name, value in values.items()}
 
 
 def _elements(spec: WeightSpec | None, tensor: StoredTensor | None) -> int | None:

@@ -84,6 +84,8 @@ class WeightReport(_Plain):
     tied: bool = False
     copy: bool = False
     counted: bool = True
+    statistics: Mapping[str, float | int | None] | None = None
+    """Of the values, where they were read: elements, nans, infinities, zeros, subnormals, minimum, maximum, mean, deviation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ when a file of it is read.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import cast
 
 from modelscan.errors import UnreadableFile
 from modelscan.limits import Limits
-from modelscan.model import Model, Shape
+from modelscan.model import Model, Shape, StoredTensor
 from modelscan.source import Folder, LocalFile, Source, Tree, parent_folder
 
 HEAD_BYTES = 4096
@@ -30,6 +30,8 @@ class ReadOptions:
     """Values for symbolic dimensions, by name."""
     inputs: Mapping[str, Shape] = field(default_factory=dict)
     """Whole input shapes, by input name."""
+    values: bool = False
+    """Whether the weights themselves are to be read, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,17 @@ class Format:
     def read(self, artifact: Artifact, limits: Limits) -> Model:
         """The model; raises `UnreadableFile` when nothing can be told."""
         return cast("Callable[[Artifact, Limits], Model]", import_module(f"modelscan.formats.{self.module}").read)(artifact, limits)
+
+    def blocks(self, artifact: Artifact, tensor: StoredTensor, limits: Limits) -> Iterator[memoryview]:
+        """The tensor's payload as dense little-endian elements, in blocks of whole elements.
+
+        A format's module may bring a `blocks` function of its own for what is no single run of bytes. Yields nothing where
+        the values cannot be told (strings).
+        """
+        from modelscan.formats.payload import raw_blocks
+
+        own = getattr(import_module(f"modelscan.formats.{self.module}"), "blocks", raw_blocks)
+        return cast("Callable[[Artifact, StoredTensor, Limits], Iterator[memoryview]]", own)(artifact, tensor, limits)
 
 
 FORMATS: tuple[Format, ...] = (

@@ -1,0 +1,45 @@
+"""One file, in this process: read, derive, reconcile, judge, and put together as plain data. Prints nothing."""
+
+from __future__ import annotations
+
+from modelscan import accounting, formats, layers, rules
+from modelscan.accounting import Accounts
+from modelscan.assemble import assemble, unreadable
+from modelscan.errors import UnreadableFile
+from modelscan.formats import Artifact, ReadOptions
+from modelscan.ledger import ModelReport
+from modelscan.limits import DEFAULT, Limits
+from modelscan.model import Model, Observation
+
+
+def read(artifact: Artifact, limits: Limits = DEFAULT) -> Model:
+    """The model of an artifact with everything derived that its catalogue knows; raises `UnreadableFile`."""
+    return layers.derive(formats.identify(artifact).read(artifact, limits), limits)
+
+
+def examine(path: str, options: ReadOptions | None = None, limits: Limits = DEFAULT) -> ModelReport:
+    """The ledger and findings of one file or model folder. Never raises for what the file holds."""
+    size: int | None = None
+    try:
+        artifact = formats.open_artifact(path, options)
+        size = artifact.source.size if artifact.source is not None else None
+        found = formats.identify(artifact)
+        model = layers.derive(found.read(artifact, limits), limits)
+    except UnreadableFile as error:
+        seen = Observation(error.kind, str(error), offset=error.offset, where=" > ".join(error.where) or None)
+        return unreadable(path, size, rules.judge(rules.Subject(path, (seen,), None, None)))
+    accounts = accounting.reconcile(model)
+    if artifact.options.values:
+        return _with_values(path, size, artifact, found, model, accounts, limits)
+    findings = rules.judge(rules.Subject(path, model.observations, model, accounts))
+    return assemble(path, size, model, accounts, findings)
+
+
+def _with_values(
+    path: str, size: int | None, artifact: Artifact, found: formats.Format, model: Model, accounts: Accounts, limits: Limits
+) -> ModelReport:
+    from modelscan.valuecheck import check_values
+
+    values = check_values(model, accounts, lambda tensor: found.blocks(artifact, tensor, limits))
+    findings = rules.judge(rules.Subject(path, (*model.observations, *values.observations), model, accounts))
+    return assemble(path, size, model, accounts, findings, values.statistics)

@@ -1,0 +1,104 @@
+"""What the values of the stored weights are: read on demand, judged by the WGT rules.
+
+Each tensor is streamed once for its statistics. Tensors of equal shape, type and statistics are then compared by checksum:
+equal bytes under two names mean a copy that a file could share.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from modelscan import dtypes
+from modelscan.accounting import Accounts, TensorId, identity
+from modelscan.errors import UnreadableFile
+from modelscan.model import Kind, Model, Observation, Severity, StoredTensor
+from modelscan.values import Statistics, statistics
+
+Blocks = Callable[[StoredTensor], Iterator[memoryview]]
+
+EXTREME = 1e10
+"""A weight beyond this magnitude is none that training leaves behind; float16 could not even hold it."""
+DUPLICATE_ELEMENTS = 1024
+"""Smaller tensors are equal by nature: biases of zeros, scales of ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueReport:
+    """What reading the values brought."""
+
+    statistics: Mapping[TensorId, Statistics]
+    observations: tuple[Observation, ...]
+
+
+def check_values(model: Model, accounts: Accounts, blocks: Blocks) -> ValueReport:
+    """Statistics of every stored tensor with numeric values, and what is remarkable about them."""
+    owners = {identity(row.tensor): one.layer.path for one in accounts.accounts for row in one.rows if row.tensor is not None}
+    found: dict[TensorId, Statistics] = {}
+    seen: list[Observation] = []
+    for tensor in model.tensors:
+        if dtypes.BITS.get(tensor.dtype) is None or not tensor.elements or identity(tensor) in found:
+            continue
+        owner = owners.get(identity(tensor))
+        try:
+            figures = statistics(tensor.dtype, blocks(tensor), tensor.elements)
+        except UnreadableFile as error:
+            seen.append(Observation(error.kind, f"{tensor.name}: {error}", owner, tensor.name, error.offset))
+            continue
+        if figures.elements:
+            found[identity(tensor)] = figures
+            seen.extend(_remarks(tensor, figures, owner))
+    seen.extend(_duplicates(model, found, owners, blocks))
+    return ValueReport(found, tuple(seen))
+
+
+def _remarks(tensor: StoredTensor, figures: Statistics, owner: str | None) -> Iterator[Observation]:
+    def remark(kind: str, text: str, severity: Severity | None = None) -> Observation:
+        return Observation(kind, f"{tensor.name}: {text}", owner, tensor.name, tensor.offset, severity=severity)
+
+    # Masks and other constants legitimately hold infinities, and nobody computes gradients through optimizer state.
+    mild = None if tensor.kind is Kind.WEIGHT else Severity.INFO
+    of = f"of {figures.elements:,} elements"
+    if figures.nans:
+        yield remark("nan-values", f"{figures.nans:,} {of} are NaN", mild)
+    if figures.infinities:
+        yield remark("infinite-values", f"{figures.infinities:,} {of} are infinite", mild)
+    if tensor.kind is not Kind.WEIGHT:
+        return
+    if len(tensor.shape) > 1 and figures.zeros == figures.elements:
+        yield remark("all-zero-weights", f"all {figures.elements:,} elements are zero")
+    elif len(tensor.shape) > 1 and figures.elements > 1 and figures.constant:
+        yield remark("constant-weights", f"all {figures.elements:,} elements are {figures.minimum:g}")
+    if dtypes.is_float(tensor.dtype):
+        if figures.subnormals:
+            yield remark("subnormal-values", f"{figures.subnormals:,} {of} are subnormal")
+        largest = max(abs(figures.minimum or 0.0), abs(figures.maximum or 0.0))
+        if largest >= EXTREME:
+            yield remark("extreme-values", f"the largest magnitude is {largest:g}")
+
+
+def _duplicates(
+    model: Model, found: Mapping[TensorId, Statistics], owners: Mapping[TensorId, str], blocks: Blocks
+) -> Iterator[Observation]:
+    alike: dict[tuple[object, ...], list[StoredTensor]] = {}
+    for tensor in model.tensors:
+        figures = found.get(identity(tensor))
+        if figures is not None and tensor.kind is Kind.WEIGHT and tensor.elements >= DUPLICATE_ELEMENTS and not figures.constant:
+            alike.setdefault((tensor.dtype, tensor.shape, figures), []).append(tensor)
+    for group in alike.values():
+        if len(group) < 2:
+            continue
+        first: dict[int, StoredTensor] = {}
+        for tensor in group:
+            twin = first.setdefault(_checksum(blocks(tensor)), tensor)
+            if identity(twin) != identity(tensor):
+                text = f"{tensor.name} holds the same {tensor.elements:,} values as {twin.name}"
+                yield Observation("equal-tensors", text, owners.get(identity(tensor)), tensor.name, tensor.offset)
+
+
+def _checksum(blocks: Iterator[memoryview]) -> int:
+    checksum = 0
+    for block in blocks:
+        checksum = zlib.crc32(block, checksum)
+    return checksum
