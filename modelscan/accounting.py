@@ -15,6 +15,8 @@ from modelscan.model import Account, Claim, Kind, Layer, Model, Row, StoredTenso
 
 _GRAVITY = (Verdict.MISSING, Verdict.MISMATCH, Verdict.EXTRA)
 TensorId = tuple[str | None, str]
+Share = tuple[TensorId, str | None]
+"""A stored tensor, or the part of it that one of several layers gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,22 @@ def identity(tensor: StoredTensor) -> TensorId:
 
 def reconcile(model: Model) -> Accounts:
     """Accounts of all layers in their order, what is left over, and the totals."""
-    seen: set[TensorId] = set()
+    seen: set[Share] = set()
     own = [account(layer, seen) for layer in model.layers]
     claimed = {identity(claim.tensor) for layer in model.layers for claim in layer.claims}
     unclaimed = tuple(t for t in model.tensors if t.kind is Kind.WEIGHT and identity(t) not in claimed)
     return Accounts(tuple(_with_subtotals(own)), unclaimed, _totals(model, own, unclaimed))
 
 
-def account(layer: Layer, seen: set[TensorId] | None = None) -> Account:
+def _share(claim: Claim) -> Share:
+    return identity(claim.tensor), claim.part
+
+
+def _seen_shape(claim: Claim) -> tuple[int, ...]:
+    return claim.tensor.shape if claim.seen is None else claim.seen
+
+
+def account(layer: Layer, seen: set[Share] | None = None) -> Account:
     """One layer's account. `seen` holds the tensors that earlier layers have brought, and gains this layer's."""
     seen = set() if seen is None else seen
     if layer.container and not layer.specs and not layer.claims:
@@ -68,7 +78,7 @@ def _solve(specs: Iterable[WeightSpec], claims: dict[str, list[Claim]]) -> tuple
     while True:
         found: dict[str, int] = {}
         for spec in specs:
-            shapes = [claim.tensor.shape for claim in claims.get(spec.role, ())]
+            shapes = [_seen_shape(claim) for claim in claims.get(spec.role, ())]
             if not shapes or len(shapes[0]) != len(spec.dims):
                 continue
             for one, size in zip(spec.dims, shapes[0], strict=True):
@@ -87,7 +97,7 @@ def _solve(specs: Iterable[WeightSpec], claims: dict[str, list[Claim]]) -> tuple
         )
 
 
-def _rows(spec: WeightSpec, claims: Iterable[Claim], seen: set[TensorId]) -> Iterator[Row]:
+def _rows(spec: WeightSpec, claims: Iterable[Claim], seen: set[Share]) -> Iterator[Row]:
     claims = tuple(claims)
     if not claims:
         if not spec.optional:
@@ -96,10 +106,10 @@ def _rows(spec: WeightSpec, claims: Iterable[Claim], seen: set[TensorId]) -> Ite
     counted = False
     for claim in claims:
         tensor = claim.tensor
-        problem = _problem(spec, tensor)
+        problem = _problem(spec, claim)
         verdict = Verdict.MISMATCH if problem else Verdict.MATCH if _witnessed(spec) else Verdict.INFERRED
-        tied = identity(tensor) in seen and not counted
-        seen.add(identity(tensor))
+        tied = _share(claim) in seen and not counted
+        seen.add(_share(claim))
         yield Row(spec, tensor, verdict, problem, copy=claim.copy or counted, tied=tied)
         counted = True
 
@@ -113,13 +123,14 @@ def _extra(claim: Claim, layer: Layer) -> Row:
     )
 
 
-def _problem(spec: WeightSpec, tensor: StoredTensor) -> str | None:
-    expected = spec.shape
-    if len(expected) != len(tensor.shape) or any(e is not None and e != s for e, s in zip(expected, tensor.shape, strict=True)):
+def _problem(spec: WeightSpec, claim: Claim) -> str | None:
+    tensor, shape, expected = claim.tensor, _seen_shape(claim), spec.shape
+    what = "stored shape" if shape == tensor.shape else f"stored shape {shape_text(tensor.shape)}, used as"
+    if len(expected) != len(shape) or any(e is not None and e != s for e, s in zip(expected, shape, strict=True)):
         names = ", ".join(str(one) for one in spec.dims)
-        return f"stored shape {shape_text(tensor.shape)}, expected {shape_text(expected)} = ({names})"
+        return f"{what} {shape_text(shape)}, expected {shape_text(expected)} = ({names})"
     if any(size is None for size in expected):
-        return f"stored shape {shape_text(tensor.shape)} does not fit ({', '.join(str(one) for one in spec.dims)})"
+        return f"{what} {shape_text(shape)} does not fit ({', '.join(str(one) for one in spec.dims)})"
     if spec.dtype is not None and spec.dtype != tensor.dtype:
         return f"stored as {tensor.dtype}, expected {spec.dtype}"
     dense = dtypes.nbytes(tensor.dtype, tensor.elements)
@@ -183,11 +194,11 @@ def _macs(layer: Layer, specs: Iterable[WeightSpec]) -> int | None:
     return elements * layer.positions + layer.extra_macs
 
 
-def _unknown(layer: Layer, seen: set[TensorId]) -> Account:
+def _unknown(layer: Layer, seen: set[Share]) -> Account:
     rows = []
     for claim in layer.claims:
-        tied = identity(claim.tensor) in seen
-        seen.add(identity(claim.tensor))
+        tied = _share(claim) in seen
+        seen.add(_share(claim))
         rows.append(Row(None, claim.tensor, Verdict.UNKNOWN, copy=claim.copy, tied=tied))
     weights = [row for row in rows if row.tensor is not None and row.tensor.kind is Kind.WEIGHT and not row.copy]
     elements = sum(row.tensor.elements for row in weights if row.tensor is not None)

@@ -38,6 +38,8 @@ class Graph:
     outputs: tuple[TensorInfo, ...] = ()
     values: Mapping[str, TensorInfo] = field(default_factory=dict)
     """Declared or inferred type and shape by value name."""
+    declared: Mapping[str, TensorInfo] = field(default_factory=dict)
+    """Of the inner values, those whose type or shape the file itself states (`value_info`), before any inference."""
     initializers: Mapping[str, StoredTensor] = field(default_factory=dict)
     """Stored tensors by the value name they define in this scope."""
     contents: Mapping[str, tuple[int | float, ...]] = field(default_factory=dict)

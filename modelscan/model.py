@@ -134,6 +134,11 @@ class Claim:
     """The `WeightSpec.role` it stands for; None while or if no spec was found for it."""
     copy: bool = False
     """A second stored copy of that role's weight (SpectralNormalization's kernel): checked like the first, counted once."""
+    seen: tuple[int, ...] | None = None
+    """The shape in which the layer's operator gets it, where static operators (Transpose, Reshape, Slice) stand between
+    the store and the layer; the spec's dimensions are of this shape. None: the stored one."""
+    part: str | None = None
+    """Which part of the tensor, where several layers share one (`rows 0:64`): parts count each for itself."""
 
 
 @dataclass(frozen=True, slots=True)
