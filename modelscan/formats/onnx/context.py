@@ -1,0 +1,129 @@
+"""What the modules that read one ONNX file share: the walk, the bounds, the names given, the things noticed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from modelscan.errors import LimitExceeded, UnreadableFile
+from modelscan.formats import Artifact
+from modelscan.limits import Limits
+from modelscan.model import Observation, Severity, StoredTensor
+from modelscan.wire import LENGTH, VARINT, Field, Wire, signed
+
+Extent = tuple[int, int]
+"""Where a message begins and ends in the file."""
+
+MOST_OF_A_KIND = 100
+"""Observations of one kind that are told one by one; a file with more of them is told once how many."""
+_METADATA_BYTES = 4 << 20
+"""Metadata values kept besides those that name modules: stack traces of every node would be most of the memory."""
+_NAMING = ("namespace", "pkg.torch.onnx.class_hierarchy", "pkg.torch.onnx.name_scopes")
+
+
+@dataclass(slots=True)
+class Reading:
+    """One file while it is read."""
+
+    artifact: Artifact
+    wire: Wire
+    limits: Limits
+    tensors: list[StoredTensor] = field(default_factory=list)
+    nodes: int = 0
+    counted: int = 0
+    """Bytes of varints read to count them."""
+    seen: list[Observation] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    types: dict[tuple[str, str], Extent] = field(default_factory=dict)
+    """Extents of declared types that are no tensors (sequences, maps), by scope path and value name."""
+    external: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)
+    """Ranges of external data by file: offset, length, tensor."""
+    external_sizes: dict[str, int | None] = field(default_factory=dict)
+    _names: dict[str, int] = field(default_factory=dict)
+    _metadata_left: int = _METADATA_BYTES
+
+    def note(
+        self,
+        kind: str,
+        message: str,
+        *,
+        layer: str | None = None,
+        tensor: str | None = None,
+        offset: int | None = None,
+        where: str | None = None,
+        severity: Severity | None = None,
+    ) -> None:
+        """Remember an observation; beyond a number of the same kind they are only counted."""
+        self.counts[kind] += 1
+        if self.counts[kind] <= MOST_OF_A_KIND:
+            self.seen.append(Observation(kind, message, layer, tensor, offset, where, severity))
+
+    def note_error(self, error: UnreadableFile, where: str) -> None:
+        """An error that costs only a part of the file becomes an observation."""
+        place = " > ".join((where, *error.where)) if where else " > ".join(error.where)
+        self.note(error.kind, error.reason, offset=error.offset, where=place or None)
+
+    def observations(self) -> tuple[Observation, ...]:
+        """All that was noticed, with one line for each kind that was cut off."""
+        more = [
+            Observation(kind, f"{count - MOST_OF_A_KIND:,} more of the same kind are not listed")
+            for kind, count in self.counts.items()
+            if count > MOST_OF_A_KIND
+        ]
+        return (*self.seen, *more)
+
+    def unique(self, name: str) -> str:
+        """The name, numbered if it was given before."""
+        count = self._names.get(name, 0) + 1
+        self._names[name] = count
+        return name if count == 1 else self.unique(f"{name}#{count}")
+
+    def add(self, tensor: StoredTensor) -> StoredTensor:
+        """Take a stored tensor into the model's list."""
+        if len(self.tensors) >= self.limits.tensors:
+            raise LimitExceeded("tensors", len(self.tensors) + 1, self.limits.tensors, offset=tensor.offset)
+        self.tensors.append(tensor)
+        return tensor
+
+    def messages(self, extents: list[Extent]) -> Iterator[Field]:
+        """The fields of a message that may have been written in several pieces, which protobuf merges."""
+        for start, end in extents:
+            yield from self.wire.fields(start, end)
+
+    def entry(self, start: int, length: int) -> tuple[str, str]:
+        """A key and its value (`StringStringEntryProto`)."""
+        key = value = ""
+        for number, kind, at, size in self.wire.fields(start, start + length):
+            if kind == LENGTH and number == 1:
+                key = self.wire.text(at, size)
+            elif kind == LENGTH and number == 2:
+                value = self.wire.text(at, min(size, self.limits.name_bytes))
+        return key, value
+
+    def metadata(self, entries: list[Extent]) -> dict[str, str]:
+        """Metadata of a graph or node; what names no module is kept up to a total size."""
+        found = {}
+        for start, end in entries:
+            key, value = self.entry(start, end - start)
+            if key not in _NAMING:
+                self._metadata_left -= len(value)
+                if self._metadata_left < 0:
+                    continue
+            found[key] = value
+        return found
+
+    def opset(self, start: int, length: int) -> tuple[str, int]:
+        """Domain and version (`OperatorSetIdProto`)."""
+        domain, version = "", 0
+        for number, kind, at, size in self.wire.fields(start, start + length):
+            if number == 1 and kind == LENGTH:
+                domain = standard(self.wire.text(at, size))
+            elif number == 2 and kind == VARINT:
+                version = signed(at)
+        return domain, version
+
+
+def standard(domain: str) -> str:
+    """The domain with the standard one's two spellings made one."""
+    return "" if domain == "ai.onnx" else domain

@@ -1,0 +1,107 @@
+"""Tensor payloads in other files: located and measured, never read, and never looked for outside of the model's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from modelscan import dtypes
+from modelscan.errors import UnreadableFile
+from modelscan.formats.onnx.context import Reading
+
+_KEYS = frozenset({"location", "offset", "length", "checksum", "basepath"})
+"""Keys of the specification (docs/ExternalData.md), and `basepath`, which the onnx package itself used to write."""
+Place = tuple[str | None, int | None, int | None]
+_GAP = 1 << 20
+"""Bytes between two tensors that are more than any alignment (writers align to 4 KiB or 64 KiB)."""
+
+
+def locate(reading: Reading, entries: list[tuple[str, str]], full: str, dtype: str, elements: int, where: str, start: int) -> Place:
+    """File, offset and bytes of an external payload; everything that is wrong with it is noted."""
+    where = f"{where}.external_data"
+    found = dict(entries)
+
+    def note(kind: str, text: str) -> None:
+        reading.note(kind, f"{full}: {text}", tensor=full, offset=start, where=where)
+
+    for key in found.keys() - _KEYS:
+        note("external-unknown-key", f"unknown key {key!r}")
+    if len(found) < len(entries):
+        note("external-unknown-key", "a key is given twice")
+    location = found.get("location", "")
+    if not location:
+        note("external-no-location", "no location is given")
+        return None, None, None
+    try:
+        offset = _number(found, "offset") or 0
+        length = _number(found, "length")
+    except ValueError as error:
+        note("external-range", str(error))
+        return location, None, None
+    needed = dtypes.nbytes(dtype, elements)
+    size = _size(reading, location, note)
+    taken = needed if length is None else length
+    if needed is None:
+        note("tensor-wrong-field", "strings cannot lie in an external file")
+        return location, offset, taken
+    if length is not None and length != needed:
+        kind = "tensor-bytes-surplus" if length > needed else "tensor-bytes-short"
+        note(kind, f"length is {length:,}, {needed:,} needed for {elements:,} × {dtype}")
+    if size is not None and taken is not None:
+        if offset + taken > size:
+            note("external-range", f"bytes {offset:,} to {offset + taken:,} of {location}, which has {size:,}")
+        elif taken:
+            reading.external.setdefault(location, []).append((offset, taken, full))
+        if length is None and size - offset > taken:
+            note("external-no-length", f"no length is given; {size - offset:,} bytes follow, {taken:,} needed")
+    return location, offset, taken
+
+
+def _number(found: dict[str, str], key: str) -> int | None:
+    """A number of bytes, None if it is not given."""
+    text = found.get(key)
+    if text is None:
+        return None
+    if len(text) > 20 or not text.isascii() or not text.isdigit():
+        raise ValueError(f"{key} is {text[:40]!r}, not a number of bytes")
+    return int(text)
+
+
+def _size(reading: Reading, location: str, note: Callable[[str, str], None]) -> int | None:
+    """Size of the file, None when it is missing or lies outside; asked of the system once for each file."""
+    if location in reading.external_sizes:
+        return reading.external_sizes[location]
+    size: int | None = None
+    try:
+        size = reading.artifact.folder.size(location)
+    except UnreadableFile as error:
+        note(error.kind, error.reason)
+    except ValueError as error:  # a name that the operating system cannot have
+        note("external-missing", f"{location!r}: {error}")
+    else:
+        if size is None:
+            note("external-missing", f"{location} is not there")
+        elif size == 0:
+            note("external-missing", f"{location} is empty")
+            size = None
+    reading.external_sizes[location] = size
+    return size
+
+
+def check_layout(reading: Reading) -> None:
+    """Overlaps and large gaps between the tensors of each external file."""
+    for location, ranges in reading.external.items():
+        ranges.sort()
+        end, owner = 0, ""
+        gaps = 0
+        for offset, length, name in ranges:
+            if offset < end:
+                text = f"{name} begins at byte {offset:,} of {location}, inside {owner}"
+                reading.note("external-overlap", text, tensor=name, offset=offset, where=location)
+            elif offset - end > _GAP:
+                gaps += offset - end
+            if offset + length > end:
+                end, owner = offset + length, name
+        size = reading.external_sizes.get(location) or 0
+        gaps += size - end if size - end > _GAP else 0
+        if gaps:
+            reading.note("external-gap", f"{gaps:,} bytes of {location} ({size:,}) belong to no tensor", where=location)

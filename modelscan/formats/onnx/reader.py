@@ -1,0 +1,115 @@
+"""One ONNX file to a `Model`: walk, measure, infer shapes, check."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from modelscan.errors import UnreadableFile
+from modelscan.formats import Artifact
+from modelscan.formats.onnx import external, structure
+from modelscan.formats.onnx.context import Extent, Reading
+from modelscan.formats.onnx.proto import (
+    MODEL_DOC,
+    MODEL_DOMAIN,
+    MODEL_FUNCTIONS,
+    MODEL_GRAPH,
+    MODEL_IR_VERSION,
+    MODEL_METADATA,
+    MODEL_OPSETS,
+    MODEL_PRODUCER,
+    MODEL_PRODUCER_VERSION,
+    MODEL_TRAINING,
+    MODEL_VERSION,
+)
+from modelscan.graph import Function, FunctionKey, Graph
+from modelscan.limits import Limits
+from modelscan.model import Model
+from modelscan.wire import LENGTH, VARINT, Wire, signed
+
+_TEXTS = {
+    MODEL_PRODUCER: "framework",
+    MODEL_PRODUCER_VERSION: "version",
+    MODEL_DOMAIN: "domain",
+    MODEL_DOC: "doc_string",
+}
+
+
+def read(artifact: Artifact, limits: Limits) -> Model:
+    """The model of an ONNX file. Payloads are located and measured, never read."""
+    if artifact.source is None:
+        raise UnreadableFile("unknown-format", f"{artifact.path} is a folder")
+    broken: list[UnreadableFile] = []
+    reading = Reading(artifact, Wire(artifact.source, limits, overrun=broken.append), limits)
+    parts: dict[int, list[Extent]] = {}
+    numbers: dict[int, int] = {}
+    try:
+        for number, kind, value, length in reading.wire.fields():
+            if kind == LENGTH:
+                parts.setdefault(number, []).append((value, value + length))
+            elif kind == VARINT:
+                numbers[number] = signed(value)
+    except UnreadableFile as error:
+        broken.append(error)
+    graph = _graph(reading, parts)
+    if broken:
+        reading.note_error(broken[0], "")
+    external.check_layout(reading)
+    facts = _facts(reading, parts, numbers)
+    return Model(
+        format="onnx",
+        catalogue="onnx",
+        name=graph.name or None,
+        producer=_producer(facts),
+        inputs=tuple(one for one in graph.inputs if one.name not in graph.initializers),
+        outputs=graph.outputs,
+        tensors=tuple(reading.tensors),
+        observations=reading.observations(),
+        graph=graph,
+        facts=facts,
+        trainable_known=False,
+    )
+
+
+def _graph(reading: Reading, parts: dict[int, list[Extent]]) -> Graph:
+    extents = parts.get(MODEL_GRAPH, [])
+    graph = structure.graph(reading, extents, "", "graph", 0) if extents else Graph()
+    functions: dict[FunctionKey, Function] = {}
+    for index, extent in enumerate(parts.get(MODEL_FUNCTIONS, ())):
+        one = structure.function(reading, extent, index)
+        functions.setdefault(one.key, one)
+    training: dict[str, Graph] = {}
+    for index, extent in enumerate(parts.get(MODEL_TRAINING, ())):
+        inner: dict[int, list[Extent]] = {}
+        for number, kind, value, length in reading.wire.fields(*extent):
+            if kind == LENGTH:
+                inner.setdefault(number, []).append((value, value + length))
+        for number, key in ((1, "initialization"), (2, "algorithm")):
+            if number in inner:
+                path = f"training[{index}]/{key}"
+                training[path] = structure.graph(reading, inner[number], path, f"training_info[{index}].{key}", 0)
+    opsets = dict(reading.opset(start, end - start) for start, end in parts.get(MODEL_OPSETS, ()))
+    return replace(graph, opsets=opsets, functions=functions, training=training)
+
+
+def _facts(reading: Reading, parts: dict[int, list[Extent]], numbers: dict[int, int]) -> dict[str, Any]:
+    """What the file says of itself."""
+    facts: dict[str, Any] = {
+        "ir_version": numbers.get(MODEL_IR_VERSION),
+        "model_version": numbers.get(MODEL_VERSION),
+        "opsets": dict(reading.opset(start, end - start) for start, end in parts.get(MODEL_OPSETS, ())),
+        "metadata": reading.metadata(parts.get(MODEL_METADATA, [])),
+    }
+    for number, key in _TEXTS.items():
+        for start, end in parts.get(number, ()):
+            facts[key] = reading.wire.text(start, min(end - start, reading.limits.name_bytes))
+    return facts
+
+
+def _producer(facts: dict[str, Any]) -> dict[str, str]:
+    found = {key: facts[key] for key in ("framework", "version") if facts.get(key)}
+    if facts.get("ir_version") is not None:
+        found["ir_version"] = str(facts["ir_version"])
+    for domain, version in facts["opsets"].items():
+        found["opset" if not domain else f"opset {domain}"] = str(version)
+    return found

@@ -1,0 +1,352 @@
+"""The graph as the file states it: nodes, attributes, bodies, functions, training graphs, with every tensor in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from modelscan.errors import LimitExceeded, UnreadableFile
+from modelscan.formats.onnx import attributes, tensors
+from modelscan.formats.onnx.attributes import Attribute
+from modelscan.formats.onnx.context import Extent, Reading, standard
+from modelscan.formats.onnx.payload import Contents, small
+from modelscan.formats.onnx.proto import (
+    ATTRIBUTE_F,
+    ATTRIBUTE_FLOATS,
+    ATTRIBUTE_G,
+    ATTRIBUTE_GRAPHS,
+    ATTRIBUTE_I,
+    ATTRIBUTE_INTS,
+    ATTRIBUTE_S,
+    ATTRIBUTE_SPARSE,
+    ATTRIBUTE_SPARSES,
+    ATTRIBUTE_STRINGS,
+    ATTRIBUTE_T,
+    ATTRIBUTE_TENSORS,
+    FUNCTION_ATTRIBUTE,
+    FUNCTION_DEFAULT,
+    FUNCTION_DOMAIN,
+    FUNCTION_INPUT,
+    FUNCTION_METADATA,
+    FUNCTION_NAME,
+    FUNCTION_NODE,
+    FUNCTION_OPSETS,
+    FUNCTION_OUTPUT,
+    FUNCTION_OVERLOAD,
+    FUNCTION_VALUE_INFO,
+    GRAPH_INITIALIZER,
+    GRAPH_INPUT,
+    GRAPH_METADATA,
+    GRAPH_NAME,
+    GRAPH_NODE,
+    GRAPH_OUTPUT,
+    GRAPH_SPARSE,
+    GRAPH_VALUE_INFO,
+    NODE_ATTRIBUTE,
+    NODE_DOMAIN,
+    NODE_INPUT,
+    NODE_METADATA,
+    NODE_NAME,
+    NODE_OP,
+    NODE_OUTPUT,
+    NODE_OVERLOAD,
+)
+from modelscan.formats.onnx.types import value_info
+from modelscan.graph import Function, Graph, Node, SparseTensor
+from modelscan.model import Kind, StoredTensor, TensorInfo
+from modelscan.wire import LENGTH
+
+Result = TypeVar("Result")
+
+_NUMBER_FIELDS = {
+    ATTRIBUTE_F: ("float32", "attribute:f"),
+    ATTRIBUTE_I: ("int64", "attribute:i"),
+    ATTRIBUTE_S: ("string", "strings"),
+    ATTRIBUTE_FLOATS: ("float32", "attribute:floats"),
+    ATTRIBUTE_INTS: ("int64", "attribute:ints"),
+    ATTRIBUTE_STRINGS: ("string", "strings"),
+}
+"""Element type and encoding of a Constant's tensor by the field that holds it."""
+
+
+class Scope:
+    """What one graph or function body gathers while it is read."""
+
+    def __init__(self, reading: Reading, path: str, where: str, depth: int) -> None:
+        self.reading = reading
+        self.path = path
+        """Path for names, empty for the root."""
+        self.where = where
+        """Field path for messages."""
+        self.depth = depth
+        self.prefix = f"{path}/" if path else ""
+        self.nodes: list[Node] = []
+        self.inputs: list[TensorInfo] = []
+        self.outputs: list[TensorInfo] = []
+        self.declared: dict[str, TensorInfo] = {}
+        self.initializers: dict[str, StoredTensor] = {}
+        self.constants: dict[str, StoredTensor] = {}
+        self.sparse: dict[str, SparseTensor] = {}
+        self.small: dict[str, StoredTensor] = {}
+
+    def guarded(self, read: Callable[[], Result], where: str) -> Result | None:
+        """What `read` gives; an error that is only about this part is noted with its place, and None given."""
+        try:
+            return read()
+        except LimitExceeded as error:
+            if error.limit in ("nodes", "tensors"):
+                raise
+            self.reading.note_error(error, where)
+        except UnreadableFile as error:
+            self.reading.note_error(error, where)
+        return None
+
+    def node(self, start: int, end: int) -> None:
+        """Read one node."""
+        index = len(self.nodes)
+        self.reading.nodes += 1
+        if self.reading.nodes > self.reading.limits.nodes:
+            raise LimitExceeded("nodes", self.reading.nodes, self.reading.limits.nodes, offset=start)
+        node = self.guarded(lambda: _node(self, start, end, index), f"{self.where}.node[{index}]")
+        if node is not None:
+            self.nodes.append(node)
+
+    def initializer(self, start: int, end: int, index: int) -> None:
+        """Read one dense initializer."""
+        where = f"{self.where}.initializer[{index}]"
+        found = self.guarded(lambda: tensors.stored(self.reading, [(start, end)], where, self.prefix), where)
+        if found is None:
+            return
+        name, tensor = found
+        if not name:
+            self.reading.note("initializer-without-name", f"initializer {index} has no name", tensor=tensor.name, offset=start, where=where)
+        elif name in self.initializers:
+            text = f"{name} is stored twice; which one counts depends on the reader"
+            self.reading.note("duplicate-initializer", text, tensor=tensor.name, offset=start, where=where)
+        self.initializers.setdefault(name, tensor)
+        if small(tensor, self.reading.limits):
+            self.small.setdefault(name, tensor)
+
+    def sparse_initializer(self, start: int, end: int, index: int) -> None:
+        """Read one sparse initializer."""
+        where = f"{self.where}.sparse_initializer[{index}]"
+        found = self.guarded(lambda: tensors.sparse(self.reading, [(start, end)], where, self.prefix), where)
+        if found is not None:
+            name, tensor = found
+            if name in self.initializers:
+                text = f"{name} is stored twice; which one counts depends on the reader"
+                self.reading.note("duplicate-initializer", text, tensor=tensor.values.name, offset=start, where=where)
+            self.initializers.setdefault(name, tensor.values)
+            self.sparse[name] = tensor
+
+    def value(self, into: list[TensorInfo] | dict[str, TensorInfo], start: int, end: int, field: str) -> None:
+        """Read one declared value."""
+        where = f"{self.where}.{field}[{len(into)}]"
+        found = self.guarded(lambda: value_info(self.reading, start, end, self.path), where)
+        if found is not None and isinstance(into, list):
+            into.append(found)
+        elif found is not None and isinstance(into, dict):
+            into[found.name] = found
+
+    def values(self) -> dict[str, TensorInfo]:
+        """Everything declared, by name."""
+        return self.declared | {one.name: one for one in (*self.inputs, *self.outputs)}
+
+
+def graph(reading: Reading, extents: list[Extent], path: str, where: str, depth: int) -> Graph:
+    """One `GraphProto`, bodies included."""
+    if depth > reading.limits.nesting:
+        raise LimitExceeded("nesting", depth, reading.limits.nesting, offset=extents[0][0] if extents else None)
+    scope = Scope(reading, path, where, depth)
+    name = ""
+    metadata: list[Extent] = []
+    stored = sparse = 0
+    for number, kind, value, length in reading.messages(extents):
+        end = value + length
+        if kind != LENGTH:
+            continue
+        if number == GRAPH_NODE:
+            scope.node(value, end)
+        elif number == GRAPH_INITIALIZER:
+            scope.initializer(value, end, stored)
+            stored += 1
+        elif number == GRAPH_VALUE_INFO:
+            scope.value(scope.declared, value, end, "value_info")
+        elif number == GRAPH_INPUT:
+            scope.value(scope.inputs, value, end, "input")
+        elif number == GRAPH_OUTPUT:
+            scope.value(scope.outputs, value, end, "output")
+        elif number == GRAPH_SPARSE:
+            scope.sparse_initializer(value, end, sparse)
+            sparse += 1
+        elif number == GRAPH_NAME:
+            name = reading.wire.text(value, length)
+        elif number == GRAPH_METADATA:
+            metadata.append((value, end))
+    return _finish(scope, name, reading.metadata(metadata), {})
+
+
+def _finish(scope: Scope, name: str, metadata: dict[str, str], opsets: dict[str, int]) -> Graph:
+    return Graph(
+        name=name,
+        nodes=tuple(scope.nodes),
+        inputs=tuple(scope.inputs),
+        outputs=tuple(scope.outputs),
+        values=scope.values(),
+        declared=scope.declared,
+        initializers=scope.initializers,
+        contents=Contents(scope.reading.wire, scope.small),
+        constants=scope.constants,
+        sparse=scope.sparse,
+        metadata=metadata,
+        opsets=opsets,
+    )
+
+
+def _node(scope: Scope, start: int, end: int, index: int) -> Node:  # noqa: C901 - one branch for each field of the message
+    wire = scope.reading.wire
+    text = wire.text
+    inputs: list[str] = []
+    outputs: list[str] = []
+    found: list[Extent] = []
+    metadata: list[Extent] = []
+    name = op = domain = overload = ""
+    for number, kind, value, length in wire.fields(start, end):
+        if kind != LENGTH:
+            continue
+        if number == NODE_INPUT:
+            inputs.append(text(value, length))
+        elif number == NODE_OUTPUT:
+            outputs.append(text(value, length))
+        elif number == NODE_NAME:
+            name = text(value, length)
+        elif number == NODE_OP:
+            op = text(value, length)
+        elif number == NODE_ATTRIBUTE:
+            found.append((value, value + length))
+        elif number == NODE_DOMAIN:
+            domain = standard(text(value, length))
+        elif number == NODE_OVERLOAD:
+            overload = text(value, length)
+        elif number == NODE_METADATA:
+            metadata.append((value, value + length))
+    plain: dict[str, Any] = {}
+    graphs: dict[str, Graph] = {}
+    if found:
+        owner = Owner(scope, op, domain, name or f"{op}_{index}", outputs[0] if outputs else "", f"{scope.where}.node[{index}]")
+        for place, extent in enumerate(found):
+            owner.attribute(extent, place, plain, graphs)
+    notes = scope.reading.metadata(metadata) if metadata else {}
+    return Node(name, op, domain, tuple(inputs), tuple(outputs), plain, graphs, notes, overload, start, end - start)
+
+
+class Owner:
+    """The node whose attributes are being read."""
+
+    def __init__(self, scope: Scope, op: str, domain: str, title: str, output: str, where: str) -> None:
+        self.scope = scope
+        self.title = title
+        self.output = output
+        self.where = where
+        self.constant = op == "Constant" and domain == ""
+        self.fill = op == "ConstantOfShape" and domain == ""
+
+    def attribute(self, extent: Extent, index: int, plain: dict[str, Any], graphs: dict[str, Graph]) -> None:
+        """Read one attribute into the node's plain values or bodies."""
+        where = f"{self.where}.attribute[{index}]"
+        one = self.scope.guarded(partial(attributes.parse, self.scope.reading, extent, where), where)
+        if one is None:
+            return
+        if one.name in plain or one.name in graphs:
+            text = f"attribute {one.name} of {self.title} is given twice"
+            self.scope.reading.note("duplicate-attribute", text, offset=extent[0], where=where)
+        if one.kind in (ATTRIBUTE_G, ATTRIBUTE_GRAPHS):
+            for place, pieces in enumerate(one.messages):
+                key = f"{one.name}[{place}]" if one.repeated else one.name
+                body = self.scope.guarded(partial(self._body, key, pieces, where), where)
+                if body is not None:
+                    graphs[key] = body
+        elif one.kind in (ATTRIBUTE_T, ATTRIBUTE_TENSORS, ATTRIBUTE_SPARSE, ATTRIBUTE_SPARSES):
+            read = self._tensor if one.kind in (ATTRIBUTE_T, ATTRIBUTE_TENSORS) else self._sparse
+            held = [self.scope.guarded(partial(read, one, place, where), where) for place in range(len(one.messages))]
+            plain[one.name] = tuple(held) if one.repeated else next(iter(held), None)
+        else:
+            plain[one.name] = one.value
+            if self.constant:
+                self._numbers(one)
+
+    def _body(self, key: str, pieces: list[Extent], where: str) -> Graph:
+        path = f"{self.scope.prefix}{self.title}/{key}"
+        return graph(self.scope.reading, pieces, path, f"{where}.g", self.scope.depth + 1)
+
+    def _name(self, one: Attribute, place: int) -> str:
+        """A constant goes by the value that it defines, another tensor by its node and attribute."""
+        if self.constant and self.output:
+            return self.output
+        return f"{self.title}.{one.name}[{place}]" if one.repeated else f"{self.title}.{one.name}"
+
+    def _tensor(self, one: Attribute, place: int, where: str) -> StoredTensor:
+        reading = self.scope.reading
+        held = len(reading.tensors)
+        _, tensor = tensors.stored(reading, one.messages[place], f"{where}.t", self.scope.prefix, self._name(one, place))
+        if self.constant:
+            self._define(tensor)
+        elif self.fill and tensor.elements == 1:  # one number that says what to fill with: a setting of the operator
+            del reading.tensors[held:]
+        return tensor
+
+    def _sparse(self, one: Attribute, place: int, where: str) -> SparseTensor | None:
+        found = tensors.sparse(self.scope.reading, one.messages[place], f"{where}.sparse_tensor", self.scope.prefix, self._name(one, place))
+        if found is None:
+            return None
+        if self.constant:
+            self.scope.sparse[self.output] = found[1]
+            self.scope.constants[self.output] = found[1].values
+        return found[1]
+
+    def _numbers(self, one: Attribute) -> None:
+        """A Constant whose numbers or strings stand in the attribute itself."""
+        dtype, encoding = _NUMBER_FIELDS.get(one.kind, ("", ""))
+        if not dtype:
+            return
+        reading = self.scope.reading
+        shape = (len(one.value),) if one.repeated else ()
+        name = reading.unique(self.scope.prefix + self._name(one, 0))
+        kind = Kind.WEIGHT if dtype == "float32" else Kind.CONSTANT
+        nbytes = one.end - one.start if dtype != "string" else sum(map(len, one.value if one.repeated else (one.value,)))
+        self._define(reading.add(StoredTensor(name, shape, dtype, nbytes, None, one.start, kind, encoding)))
+
+    def _define(self, tensor: StoredTensor) -> None:
+        self.scope.constants[self.output] = tensor
+        if small(tensor, self.scope.reading.limits):
+            self.scope.small[self.output] = tensor
+
+
+def function(reading: Reading, extent: Extent, index: int) -> Function:
+    """One `FunctionProto`; its tensors are stored once, however often it is called."""
+    text = reading.wire.text
+    parts: dict[int, list[Extent]] = {}
+    for number, kind, value, length in reading.wire.fields(*extent):
+        if kind == LENGTH:
+            parts.setdefault(number, []).append((value, value + length))
+
+    def texts(number: int) -> tuple[str, ...]:
+        return tuple(text(start, end - start) for start, end in parts.get(number, ()))
+
+    name, domain, overload = ((texts(number) or ("",))[-1] for number in (FUNCTION_NAME, FUNCTION_DOMAIN, FUNCTION_OVERLOAD))
+    where = f"functions[{index}]"
+    scope = Scope(reading, f"function {f'{domain}.' if domain else ''}{name}{f'.{overload}' if overload else ''}", where, 0)
+    for start, end in parts.get(FUNCTION_NODE, ()):
+        scope.node(start, end)
+    for start, end in parts.get(FUNCTION_VALUE_INFO, ()):
+        scope.value(scope.declared, start, end, "value_info")
+    defaults: dict[str, Any] = {}
+    owner = Owner(scope, "", domain, "defaults", "", where)
+    for place, piece in enumerate(parts.get(FUNCTION_DEFAULT, ())):
+        owner.attribute(piece, place, defaults, {})
+    opsets = dict(reading.opset(start, end - start) for start, end in parts.get(FUNCTION_OPSETS, ()))
+    body = _finish(scope, name, reading.metadata(parts.get(FUNCTION_METADATA, [])), opsets)
+    return Function(
+        name, standard(domain), texts(FUNCTION_INPUT), texts(FUNCTION_OUTPUT), body, texts(FUNCTION_ATTRIBUTE), defaults, overload
+    )

@@ -1,0 +1,278 @@
+"""Stored tensors: `TensorProto` and `SparseTensorProto` to where their payload lies, and whether its length can be right.
+
+No payload is read, with one exception: integers in a typed field are varints, whose count only the bytes themselves tell.
+They are counted up to a total of `_COUNTED` bytes a file; beyond it the bounds of one and ten bytes for each number hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+
+from modelscan import dtypes
+from modelscan.errors import UnreadableFile
+from modelscan.formats.onnx import external
+from modelscan.formats.onnx.context import Extent, Reading
+from modelscan.formats.onnx.proto import (
+    DTYPES,
+    TENSOR_DIMS,
+    TENSOR_EXTERNAL,
+    TENSOR_LOCATION,
+    TENSOR_NAME,
+    TENSOR_RAW,
+    TENSOR_SEGMENT,
+    TENSOR_STRINGS,
+    TENSOR_TYPE,
+    TYPED_FIELDS,
+    typed_entries,
+    typed_field,
+)
+from modelscan.graph import SparseTensor
+from modelscan.model import Kind, StoredTensor
+from modelscan.wire import FIXED32, FIXED64, LENGTH, VARINT, Field, signed
+
+_COUNTED = 64 << 20
+_CERTAIN_CONSTANTS = frozenset({"int64", "bool", "string"})
+"""Types that no framework keeps weights in."""
+_WIDTHS = {4: 4, 10: 8}
+"""Bytes of an entry of `float_data` and `double_data`; the other typed fields hold varints or strings."""
+
+
+@dataclass(slots=True)
+class Typed:
+    """One typed field of a tensor."""
+
+    pieces: int = 0
+    singles: int = 0
+    """Entries that are fields of their own."""
+    offset: int = 0
+    nbytes: int = 0
+    """Payload bytes of all packed pieces (of all strings)."""
+    packed: list[Extent] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class RawTensor:
+    """A `TensorProto` as it stands in the file."""
+
+    start: int
+    end: int
+    name: str = ""
+    dims: list[int] = field(default_factory=list)
+    code: int = 0
+    raw: Extent | None = None
+    typed: dict[int, Typed] = field(default_factory=dict)
+    external: list[tuple[str, str]] = field(default_factory=list)
+    is_external: bool = False
+    segmented: bool = False
+
+
+def parse(reading: Reading, extents: list[Extent]) -> RawTensor:
+    """The fields of a tensor; `extents` are its pieces, nearly always one."""
+    wire = reading.wire
+    one = RawTensor(extents[0][0], extents[-1][1])
+    fields = wire.fields(*extents[0]) if len(extents) == 1 else reading.messages(extents)
+    for entry in fields:
+        number, kind, value, length = entry
+        if number == TENSOR_DIMS:
+            one.dims.extend(map(signed, wire.numbers(entry, reading.limits.rank)))
+        elif number == TENSOR_TYPE and kind == VARINT:
+            one.code = value
+        elif number == TENSOR_NAME and kind == LENGTH:
+            one.name = wire.text(value, length)
+        elif number == TENSOR_RAW and kind == LENGTH:
+            one.raw = (value, length)
+        elif number in TYPED_FIELDS:
+            _typed(one.typed, entry)
+        elif number == TENSOR_EXTERNAL and kind == LENGTH:
+            one.external.append(reading.entry(value, length))
+        elif number == TENSOR_LOCATION and kind == VARINT:
+            one.is_external = value == 1
+        elif number == TENSOR_SEGMENT:
+            one.segmented = True
+    if len(one.dims) > reading.limits.rank:
+        raise UnreadableFile("limit-exceeded", f"a tensor of {len(one.dims):,} dimensions", offset=one.start)
+    return one
+
+
+def _typed(found: dict[int, Typed], entry: Field) -> None:
+    number, kind, value, length = entry
+    one = found.get(number)
+    if one is None:
+        one = found[number] = Typed()
+    if number == TENSOR_STRINGS:
+        if kind == LENGTH:
+            one.singles += 1
+            one.nbytes += length
+            one.pieces += 1
+    elif kind == LENGTH:
+        one.offset = one.offset or value
+        one.nbytes += length
+        one.pieces += 1
+        one.packed.append((value, length))
+    elif kind in (VARINT, FIXED32, FIXED64):
+        one.singles += 1
+        one.pieces += 1
+
+
+def stored(reading: Reading, extents: list[Extent], where: str, scope: str, name: str | None = None) -> tuple[str, StoredTensor]:
+    """A tensor of the file with its own name; what is wrong with it is noted.
+
+    Args:
+        reading: the file.
+        extents: pieces of the `TensorProto`.
+        where: field path for messages.
+        scope: path of the scope, empty for the root, otherwise ending with `/`.
+        name: what to call it instead of its own name (tensors of attributes).
+    """
+    raw = parse(reading, extents)
+    own = raw.name if name is None else name
+    full = reading.unique(scope + own)
+    dtype = DTYPES.get(raw.code)
+    elements = prod(raw.dims)
+    if dtype is None or elements < 0 or elements > reading.limits.elements or (elements == 0 and min(raw.dims) < 0):
+        return own, _impossible(reading, raw, full, where)
+    if len(raw.dims) > 1 and min(raw.dims) < 0:
+        return own, _impossible(reading, raw, full, where)
+    encoding = "raw"
+    file = None
+    offset: int | None
+    nbytes: int | None
+    if raw.is_external:
+        file, offset, nbytes = external.locate(reading, raw.external, full, dtype, elements, where, raw.start)
+    elif raw.raw is not None and not raw.typed:
+        offset, nbytes = raw.raw
+        _check_bytes(reading, full, dtype, elements, offset, nbytes, where)
+    else:
+        offset, nbytes, encoding = _payload(reading, raw, full, dtype, elements, where)
+    kind = Kind.CONSTANT if dtype in _CERTAIN_CONSTANTS else Kind.WEIGHT
+    if raw.segmented:
+        reading.note("tensor-segmented", f"{full} is a segment of a larger tensor", tensor=full, offset=raw.start, where=where)
+    return own, reading.add(StoredTensor(full, tuple(raw.dims), dtype, nbytes, file, offset, kind, encoding))
+
+
+def _check_bytes(reading: Reading, full: str, dtype: str, elements: int, offset: int, nbytes: int, where: str) -> None:
+    needed = dtypes.nbytes(dtype, elements)
+    if needed == nbytes:
+        return
+    place = f"{where}.raw_data"
+    if needed is None:
+        reading.note("tensor-wrong-field", f"{full}: strings cannot be raw bytes", tensor=full, offset=offset, where=place)
+        return
+    _note_length(reading, full, f"{nbytes:,} bytes stored, {needed:,} needed for {elements:,} × {dtype}", nbytes > needed, offset, place)
+
+
+def _note_length(reading: Reading, full: str, text: str, longer: bool, offset: int, where: str) -> None:
+    kind = "tensor-bytes-surplus" if longer else "tensor-bytes-short"
+    reading.note(kind, f"{full}: {text}", tensor=full, offset=offset, where=where)
+
+
+def _impossible(reading: Reading, raw: RawTensor, full: str, where: str) -> StoredTensor:
+    """A tensor whose type or dimensions are none: noted, and kept with what can be said of it."""
+    shape = tuple(raw.dims)
+    if raw.dims and min(raw.dims) < 0:
+        reading.note("negative-dimension", f"{full}: dimensions {shape}", tensor=full, offset=raw.start, where=f"{where}.dims")
+        shape = tuple(max(0, size) for size in shape)
+    elif prod(raw.dims) > reading.limits.elements:
+        reading.note("dimension-overflow", f"{full}: {prod(raw.dims):,} elements", tensor=full, offset=raw.start, where=f"{where}.dims")
+    if raw.code not in DTYPES:
+        text = "its element type is undefined" if raw.code == 0 else f"element type {raw.code} is unknown"
+        reading.note("tensor-type-unknown", f"{full}: {text}", tensor=full, offset=raw.start, where=f"{where}.data_type")
+    offset, nbytes = raw.raw if raw.raw is not None else (raw.start, sum(one.nbytes for one in raw.typed.values()))
+    dtype = DTYPES.get(raw.code, f"data_type {raw.code}")
+    return reading.add(StoredTensor(full, shape, dtype, nbytes, None, offset, Kind.WEIGHT, "unreadable"))
+
+
+def _payload(reading: Reading, raw: RawTensor, full: str, dtype: str, elements: int, where: str) -> tuple[int | None, int | None, str]:
+    """Offset, bytes and encoding of a payload in typed fields, or of none."""
+    places = [TYPED_FIELDS[number] for number, one in raw.typed.items() if one.singles or one.nbytes or one.pieces]
+    if raw.raw is not None:
+        places.append("raw_data")
+    if not places:
+        if elements:
+            reading.note(
+                "tensor-data-missing", f"{full}: {elements:,} × {dtype} and no payload", tensor=full, offset=raw.start, where=where
+            )
+        return None, 0, "raw"
+    own = typed_field(dtype)
+    if len(places) > 1:
+        text = f"{full}: payload in {' and in '.join(sorted(places))}; which one counts depends on the reader"
+        reading.note("tensor-data-twice", text, tensor=full, offset=raw.start, where=where)
+    elif own not in raw.typed:
+        text = f"{full}: payload in {places[0]}, where {dtype} belongs in {TYPED_FIELDS[own]}"
+        reading.note("tensor-wrong-field", text, tensor=full, offset=raw.start, where=where)
+    if raw.raw is not None:
+        return *raw.raw, "raw"
+    number = own if own in raw.typed else next(iter(raw.typed))
+    one = raw.typed[number]
+    if number == own:
+        _check_entries(reading, raw, one, number, full, dtype, elements, where)
+    if len(one.packed) == 1 and not one.singles:
+        return one.offset, one.nbytes, "raw" if number in _WIDTHS else f"field:{TYPED_FIELDS[number]}"
+    if number == TENSOR_STRINGS:
+        return raw.start, one.nbytes, "strings"
+    return raw.start, raw.end - raw.start, f"message:{TYPED_FIELDS[number]}"
+
+
+def _check_entries(reading: Reading, raw: RawTensor, one: Typed, number: int, full: str, dtype: str, elements: int, where: str) -> None:
+    needed = typed_entries(dtype, elements)
+    least = most = one.singles
+    width = _WIDTHS.get(number)
+    for offset, length in one.packed:
+        if width is not None:
+            count = length / width
+            least, most = least + int(count), most + -int(-count // 1)
+        elif reading.counted + length <= _COUNTED:
+            reading.counted += length
+            found = reading.wire.count_varints(offset, length)
+            least, most = least + found, most + found
+        else:
+            least, most = least + -(-length // 10), most + length
+    if least <= needed <= most and (least == most or width is None):
+        return
+    count_text = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    text = f"{count_text} entries in {TYPED_FIELDS[number]}, {needed:,} needed for {elements:,} × {dtype}"
+    _note_length(reading, full, text, least > needed, one.offset or raw.start, f"{where}.{TYPED_FIELDS[number]}")
+
+
+def sparse(reading: Reading, extents: list[Extent], where: str, scope: str, name: str | None = None) -> tuple[str, SparseTensor] | None:
+    """A sparse tensor: its values and indices are stored tensors of their own. None if it has no values."""
+    values: list[Extent] = []
+    indices: list[Extent] = []
+    dims: list[int] = []
+    for entry in reading.messages(extents):
+        number, kind, value, length = entry
+        if number == 1 and kind == LENGTH:
+            values.append((value, value + length))
+        elif number == 2 and kind == LENGTH:
+            indices.append((value, value + length))
+        elif number == 3:
+            dims.extend(map(signed, reading.wire.numbers(entry, reading.limits.rank)))
+    if not values or not indices:
+        missing = "indices" if values else "values"
+        reading.note("sparse-tensor-broken", f"a sparse tensor without {missing}", offset=extents[0][0], where=where)
+    if not values:
+        return None
+    own, stored_values = stored(reading, values, f"{where}.values", scope, name)
+    if not indices:
+        return None
+    _, stored_indices = stored(reading, indices, f"{where}.indices", scope, f"{own}.indices")
+    _check_sparse(reading, stored_values, stored_indices, dims, where)
+    return own, SparseTensor(stored_values, stored_indices, tuple(max(0, size) for size in dims))
+
+
+def _check_sparse(reading: Reading, values: StoredTensor, indices: StoredTensor, dims: list[int], where: str) -> None:
+    count = values.elements
+    if len(values.shape) != 1:
+        problem = f"values of rank {len(values.shape)}, 1 is needed"
+    elif not dims or min(dims) < 0:
+        problem = f"dense dimensions {tuple(dims)}"
+    elif count > prod(dims):
+        problem = f"{count:,} values in a tensor of {prod(dims):,}"
+    elif indices.shape not in ((count,), (count, len(dims))):
+        problem = f"indices of shape {indices.shape} for {count:,} values of rank {len(dims)}"
+    elif indices.dtype != "int64":
+        problem = f"indices of type {indices.dtype}, int64 is needed"
+    else:
+        return
+    reading.note("sparse-tensor-broken", f"{values.name}: {problem}", tensor=values.name, offset=values.offset, where=where)

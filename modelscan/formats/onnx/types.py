@@ -1,0 +1,90 @@
+"""Declared types: `ValueInfoProto` and the `TypeProto` inside it."""
+
+from __future__ import annotations
+
+from modelscan.errors import LimitExceeded
+from modelscan.formats.onnx.context import Extent, Reading
+from modelscan.formats.onnx.proto import DTYPES
+from modelscan.model import Shape, TensorInfo
+from modelscan.wire import LENGTH, VARINT, signed
+
+_TENSOR, _SEQUENCE, _MAP, _OPAQUE, _SPARSE, _OPTIONAL = 1, 4, 5, 7, 8, 9
+_NESTED = {_SEQUENCE: "sequence", _OPTIONAL: "optional"}
+
+
+def value_info(reading: Reading, start: int, end: int, scope: str | None = None) -> TensorInfo:
+    """Name, element type and shape of a declared value. With a scope, the extent of a type that is no tensor is remembered."""
+    name = ""
+    types: list[Extent] = []
+    for number, kind, value, length in reading.wire.fields(start, end):
+        if kind == LENGTH and number == 1:
+            name = reading.wire.text(value, length)
+        elif kind == LENGTH and number == 2:
+            types.append((value, value + length))
+    dtype, shape = type_proto(reading, types)
+    if scope is not None and len(types) == 1 and dtype is not None and "(" in dtype:
+        reading.types[scope, name] = types[0]
+    return TensorInfo(name, dtype, shape)
+
+
+def type_proto(reading: Reading, extents: list[Extent], depth: int = 0) -> tuple[str | None, Shape | None]:
+    """Element type and shape; a type that is no tensor is a word like `sequence(float32)` and has no shape."""
+    if depth > reading.limits.nesting:
+        raise LimitExceeded("nesting", depth, reading.limits.nesting, offset=extents[0][0] if extents else None)
+    tensors: list[Extent] = []
+    word: str | None = None
+    for number, kind, value, length in reading.messages(extents):
+        if kind != LENGTH:
+            continue
+        here = (value, value + length)
+        if number == _TENSOR:
+            tensors.append(here)
+        elif number == _SPARSE:
+            word = f"sparse_tensor({_tensor_type(reading, [here])[0] or '?'})"
+        elif number in _NESTED:
+            word = f"{_NESTED[number]}({_element(reading, here, 1, depth) or '?'})"
+        elif number == _MAP:
+            word = f"map({_map_key(reading, here)}, {_element(reading, here, 2, depth) or '?'})"
+        elif number == _OPAQUE:
+            word = "opaque()"
+    if tensors:
+        return _tensor_type(reading, tensors)
+    return word, None
+
+
+def _element(reading: Reading, extent: Extent, wanted: int, depth: int) -> str | None:
+    inner = [(value, value + length) for number, kind, value, length in reading.wire.fields(*extent) if number == wanted and kind == LENGTH]
+    return type_proto(reading, inner, depth + 1)[0]
+
+
+def _map_key(reading: Reading, extent: Extent) -> str:
+    codes = [value for number, kind, value, _ in reading.wire.fields(*extent) if number == 1 and kind == VARINT]
+    return DTYPES.get(codes[-1], "?") if codes else "?"
+
+
+def _tensor_type(reading: Reading, extents: list[Extent]) -> tuple[str | None, Shape | None]:
+    code = 0
+    shape: list[int | str | None] | None = None
+    for number, kind, value, length in reading.messages(extents):
+        if number == 1 and kind == VARINT:
+            code = value
+        elif number == 2 and kind == LENGTH:
+            shape = [] if shape is None else shape
+            for inner, inner_kind, at, size in reading.wire.fields(value, value + length):
+                if inner == 1 and inner_kind == LENGTH:
+                    if len(shape) >= reading.limits.rank:
+                        raise LimitExceeded("rank", len(shape) + 1, reading.limits.rank, offset=at)
+                    shape.append(_dimension(reading, at, size))
+    dtype = DTYPES.get(code, f"data_type {code}") if code else None
+    return dtype, None if shape is None else tuple(shape)
+
+
+def _dimension(reading: Reading, start: int, length: int) -> int | str | None:
+    """A size, a name, or None; negative sizes are an old way to say that it is not known."""
+    size: int | str | None = None
+    for number, kind, value, extra in reading.wire.fields(start, start + length):
+        if number == 1 and kind == VARINT:
+            size = signed(value) if signed(value) >= 0 else None
+        elif number == 2 and kind == LENGTH:
+            size = reading.wire.text(value, extra) or None
+    return size
