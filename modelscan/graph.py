@@ -76,7 +76,7 @@ class Graph:
     outputs: tuple[TensorInfo, ...] = ()
     values: Mapping[str, TensorInfo] = field(default_factory=dict)
     """Type and shape by value name, inputs and outputs included: what inference derived from the inputs alone, completed by
-    what the file declares. In the root of a model with functions also under the names that `inline` gives."""
+    what the file declares."""
     declared: Mapping[str, TensorInfo] = field(default_factory=dict)
     """Of the inner values, those whose type or shape the file itself states (`value_info`), before any inference."""
     initializers: Mapping[str, StoredTensor] = field(default_factory=dict)
@@ -94,6 +94,9 @@ class Graph:
     """Version by domain; the model's in the root, a function's own in its body."""
     functions: Mapping[FunctionKey, Function] = field(default_factory=dict)
     """Model-local functions, in the root only."""
+    inlined: Graph | None = None
+    """In the root of a model with functions: the same graph with every call replaced by what the function does (`inline.inline`),
+    its values inferred. Layers are read off this one: `graph.inlined or graph`."""
     training: Mapping[str, Graph] = field(default_factory=dict)
     """Training graphs by path (`training[0]/algorithm`), in the root only."""
 
