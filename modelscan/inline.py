@@ -104,7 +104,7 @@ class _Inliner:
     def _resolved(self, node: Node, title: str, rename: Rename, bound: Mapping[str, Any], stack: tuple[FunctionKey, ...]) -> Node:
         """A node with its new names, and references to attributes of the call replaced by their values."""
         attributes: dict[str, Any] = {}
-        graphs = {key: self.graph(body, rename, f"{title}/{key}/", bound, stack) for key, body in node.graphs.items()}
+        graphs = {key: self.graph(body, rename, "", bound, stack) for key, body in node.graphs.items()}
         for key, value in node.attributes.items():
             found = bound.get(value.name) if isinstance(value, Reference) else value
             if isinstance(found, Graph):
@@ -150,7 +150,7 @@ def inline(graph: Graph, limit: int) -> Graph:
     """The graph with every call of one of its functions replaced, in bodies and in functions too.
 
     A call is a path: the nodes and values of a function are named `call/inner`, those of a function in it `call/inner call/inner`;
-    every node has a name. A tensor of a function keeps its identity, so that two calls share it. Calls of a function inside
+    every node has a name, which in a body counts from there. A tensor of a function keeps its identity, so that two calls share it. Calls of a function inside
     itself, and calls beyond `limit` further nodes, stay calls.
     """
     if not graph.functions:

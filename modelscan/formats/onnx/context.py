@@ -39,6 +39,8 @@ class Reading:
     """Extents of declared types that are no tensors (sequences, maps), by scope path and value name."""
     external: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)
     """Ranges of external data by file: offset, length, tensor."""
+    inference_failures: list[str] = field(default_factory=list)
+    """What the onnx package said when inference failed as a whole; nothing is wrong with the file for that."""
     external_sizes: dict[str, int | None] = field(default_factory=dict)
     _names: dict[str, int] = field(default_factory=dict)
     _metadata_left: int = _METADATA_BYTES

@@ -7,7 +7,7 @@ from typing import Any
 
 from modelscan.errors import UnreadableFile
 from modelscan.formats import Artifact
-from modelscan.formats.onnx import external, structure
+from modelscan.formats.onnx import external, shapes, structure
 from modelscan.formats.onnx.context import Extent, Reading
 from modelscan.formats.onnx.proto import (
     MODEL_DOC,
@@ -23,6 +23,7 @@ from modelscan.formats.onnx.proto import (
     MODEL_VERSION,
 )
 from modelscan.graph import Function, FunctionKey, Graph
+from modelscan.inline import inline
 from modelscan.limits import Limits
 from modelscan.model import Model
 from modelscan.wire import LENGTH, VARINT, Wire, signed
@@ -56,6 +57,7 @@ def read(artifact: Artifact, limits: Limits) -> Model:
         reading.note_error(broken[0], "")
     external.check_layout(reading)
     facts = _facts(reading, parts, numbers)
+    graph = _with_shapes(reading, graph, facts["ir_version"])
     return Model(
         format="onnx",
         catalogue="onnx",
@@ -90,6 +92,17 @@ def _graph(reading: Reading, parts: dict[int, list[Extent]]) -> Graph:
                 training[path] = structure.graph(reading, inner[number], path, f"training_info[{index}].{key}", 0)
     opsets = dict(reading.opset(start, end - start) for start, end in parts.get(MODEL_OPSETS, ()))
     return replace(graph, opsets=opsets, functions=functions, training=training)
+
+
+def _with_shapes(reading: Reading, graph: Graph, ir_version: int | None) -> Graph:
+    """The graph with inferred shapes; with functions, these are inferred in the view that sees through the calls."""
+    if not graph.functions:
+        return shapes.infer(reading, graph, ir_version)
+    seen_through = shapes.infer(reading, inline(graph, reading.limits.inlined_nodes), ir_version)
+    values = dict(graph.values)
+    for node in graph.nodes:
+        values.update({name: seen_through.values[name] for name in node.outputs if name in seen_through.values})
+    return replace(graph, values=values, inlined=seen_through)
 
 
 def _facts(reading: Reading, parts: dict[int, list[Extent]], numbers: dict[int, int]) -> dict[str, Any]:

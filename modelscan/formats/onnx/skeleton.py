@@ -1,0 +1,173 @@
+"""The graph without its large payloads as a serialised `ModelProto`, small enough to hand to the onnx package.
+
+What steers shape inference stays in it: attributes, small integer tensors, a few floats. What a file declares about inner values
+and outputs stays out, so that what inference says is derived from the inputs and can be held against the declarations.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from modelscan import dtypes
+from modelscan.formats.onnx import proto
+from modelscan.formats.onnx.context import Reading
+from modelscan.formats.onnx.payload import dense, small
+from modelscan.graph import Graph, Node, SparseTensor
+from modelscan.model import Shape, StoredTensor, TensorInfo
+
+_VERBATIM = 512
+"""Nodes up to this size are copied as they are; larger ones may hold payloads, stack traces or documentation."""
+_FLOATS = 64
+"""Bytes of a float tensor that are kept: scales of a Resize, limits of a Range."""
+_ENTRIES = 4096
+"""Entries of a list attribute that are kept; no shape depends on longer ones."""
+
+Bind = Callable[[TensorInfo], TensorInfo]
+
+
+def varint(value: int) -> bytes:
+    """A number in base 128, negative ones as 64 bits."""
+    value &= (1 << 64) - 1
+    if value < 128:
+        return value.to_bytes(1, "little")
+    out = bytearray()
+    while value >= 128:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def block(number: int, data: bytes) -> bytes:
+    """A field of bytes, a string or a message."""
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def number_field(number: int, value: int) -> bytes:
+    """A field of an integer."""
+    return varint(number << 3) + varint(value)
+
+
+def text(number: int, value: str) -> bytes:
+    """A string field; escapes of bytes that were no UTF-8 stay escapes."""
+    return block(number, value.encode("utf-8", "backslashreplace"))
+
+
+class Skeleton:
+    """Serialises one graph of a file."""
+
+    def __init__(self, reading: Reading, copied: bool, bind: Bind, bodies: bool = True) -> None:
+        self.reading = reading
+        self.copied = copied
+        """Whether nodes may be copied from the file: not when they were renamed."""
+        self.bind = bind
+        self.bodies = bodies
+        """False leaves the bodies of control flow out: some make inference fail altogether."""
+
+    def model(self, graph: Graph, ir_version: int, opsets: Mapping[str, int], hints: Iterable[TensorInfo] = ()) -> bytes:
+        """The whole model. `hints` are declared values that inference could not derive itself."""
+        imports = b"".join(block(8, text(1, domain) + number_field(2, version)) for domain, version in opsets.items())
+        return number_field(1, ir_version) + imports + block(7, self.graph(graph, "", hints))
+
+    def graph(self, graph: Graph, path: str | None, hints: Iterable[TensorInfo] = ()) -> bytes:
+        """A `GraphProto`; `path` is the scope's, None where declared types of another kind than tensors are not looked up."""
+        parts = [self._node(node) for node in graph.nodes]
+        parts.append(text(2, graph.name or "graph"))
+        for name, tensor in graph.initializers.items():
+            if name not in graph.sparse:
+                parts.append(block(5, self._tensor(tensor, name)))
+        parts.extend(block(15, self._sparse(one, name)) for name, one in graph.sparse.items() if name in graph.initializers)
+        parts.extend(block(11, self._info(one, path)) for one in graph.inputs)
+        parts.extend(block(12, text(1, one.name)) for one in graph.outputs)
+        parts.extend(block(13, self._info(one, path)) for one in hints)
+        return b"".join(parts)
+
+    def _node(self, node: Node) -> bytes:
+        if self.copied and node.offset is not None and node.nbytes <= _VERBATIM and not node.graphs:
+            return block(1, self.reading.wire.read(node.offset, node.nbytes))
+        parts = [text(1, name) for name in node.inputs]
+        parts.extend(text(2, name) for name in node.outputs)
+        parts.append(text(4, node.op))
+        if node.domain:
+            parts.append(text(7, node.domain))
+        if node.overload:
+            parts.append(text(8, node.overload))
+        for name, value in node.attributes.items():
+            data = self._value(value)
+            if data:
+                parts.append(block(5, text(1, name) + data))
+        if self.bodies:
+            for name, body in node.graphs.items():
+                parts.append(block(5, text(1, name) + number_field(20, 5) + block(6, self.graph(body, None))))
+        return block(1, b"".join(parts))
+
+    def _value(self, value: Any) -> bytes:
+        """Type and value of an attribute; nothing for one that is too long or has no plain form."""
+        match value:
+            case int():
+                return number_field(20, 2) + number_field(3, value)
+            case float():
+                return number_field(20, 1) + varint(2 << 3 | 5) + struct.pack("<f", value)
+            case str():
+                return number_field(20, 3) + text(4, value)
+            case bytes():
+                return number_field(20, 3) + block(4, value)
+            case StoredTensor():
+                return number_field(20, 4) + block(5, self._tensor(value, ""))
+            case SparseTensor():
+                return number_field(20, 11) + block(22, self._sparse(value, ""))
+            case TensorInfo():
+                return number_field(20, 13) + block(14, _type(value.dtype, value.shape))
+            case tuple() if len(value) <= _ENTRIES:
+                return self._list(value)
+            case _:
+                return b""
+
+    def _list(self, values: tuple[Any, ...]) -> bytes:
+        if all(isinstance(one, int) for one in values):
+            return number_field(20, 7) + block(8, b"".join(map(varint, values)))
+        if all(isinstance(one, float) for one in values):
+            return number_field(20, 6) + block(7, struct.pack(f"<{len(values)}f", *values))
+        if all(isinstance(one, str | bytes) for one in values):
+            return number_field(20, 8) + b"".join(text(9, one) if isinstance(one, str) else block(9, one) for one in values)
+        return b""
+
+    def _tensor(self, tensor: StoredTensor, name: str) -> bytes:
+        code = proto.CODES.get(tensor.dtype, 0)
+        parts = [block(1, b"".join(map(varint, tensor.shape))), number_field(2, code), text(8, name)]
+        size = dtypes.nbytes(tensor.dtype, tensor.elements)
+        if size is not None and (size <= _FLOATS or "int" in tensor.dtype) and small(tensor, self.reading.limits):
+            payload = dense(self.reading.wire, tensor)
+            if payload is not None:
+                parts.append(block(9, payload))
+        return b"".join(parts)
+
+    def _sparse(self, one: SparseTensor, name: str) -> bytes:
+        dims = block(3, b"".join(map(varint, one.shape)))
+        return block(1, self._tensor(one.values, name)) + block(2, self._tensor(one.indices, "")) + dims
+
+    def _info(self, info: TensorInfo, path: str | None) -> bytes:
+        bound = self.bind(info)
+        extent = self.reading.types.get((path, info.name)) if path is not None else None
+        if extent is not None:
+            kind = self.reading.wire.read(extent[0], extent[1] - extent[0])
+            return text(1, info.name) + block(2, kind)
+        if bound.dtype not in proto.CODES:
+            return text(1, info.name)
+        return text(1, info.name) + block(2, _type(bound.dtype, bound.shape))
+
+
+def _type(dtype: str | None, shape: Shape | None) -> bytes:
+    """A `TypeProto` of a tensor."""
+    inner = number_field(1, proto.CODES.get(dtype or "", 0))
+    if shape is not None:
+        dims = b"".join(block(1, number_field(1, size) if isinstance(size, int) else text(2, size) if size else b"") for size in shape)
+        inner += block(2, dims)
+    return block(1, inner)
+
+
+def symbols(infos: Iterable[TensorInfo]) -> Collection[str]:
+    """Names of dimensions that a file uses itself."""
+    return {size for one in infos for size in one.shape or () if isinstance(size, str)}
