@@ -105,11 +105,12 @@ FORMATS: tuple[Format, ...] = (
 
 def identify(artifact: Artifact) -> Format:
     """The format of an artifact; raises `UnreadableFile` naming what it is instead."""
-    from modelscan.formats.foreign import refuse_foreign
+    from modelscan.formats.foreign import name_text, refuse_foreign
 
     if artifact.source is not None:
         refuse_foreign(artifact)
     for one in FORMATS:
         if (artifact.source is None) <= one.folder and one.detect(artifact):
             return one
+    name_text(artifact)
     raise UnreadableFile("unknown-format", "neither ONNX, Keras, HDF5, SavedModel, checkpoint nor GraphDef")

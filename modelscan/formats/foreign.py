@@ -1,0 +1,76 @@
+"""What a file is instead: everything that people save under a model's name and that is no model of ours."""
+
+from __future__ import annotations
+
+import re
+
+from modelscan.errors import UnreadableFile
+from modelscan.formats import Artifact
+
+_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"GGUF", "a GGUF file (llama.cpp)"),
+    (4, b"TFL3", "a TensorFlow Lite model"),
+    (4, b"ORTM", "an ONNX Runtime (.ort) FlatBuffer"),
+    (0, b"%PDF-", "a PDF document"),
+    (0, b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (0, b"\xff\xd8\xff", "a JPEG image"),
+    (0, b"GIF8", "a GIF image"),
+    (0, b"\x7fELF", "an ELF executable"),
+    (0, b"\xfd7zXZ\x00", "an xz-compressed file"),
+    (0, b"BZh", "a bzip2-compressed file"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (0, b"Rar!\x1a\x07", "a RAR archive"),
+    (0, b"\x28\xb5\x2f\xfd", "a Zstandard-compressed file"),
+    (0, b"\x93NUMPY", "a NumPy array (.npy)"),
+    (0, b"SQLite format 3\x00", "an SQLite database"),
+    (0, b"PAR1", "a Parquet file"),
+)
+"""Offset, bytes and name, from the formats' own specifications."""
+
+_LFS = re.compile(rb"\Aversion https://git-lfs\.github\.com/spec/v\d+\n(?:ext-[^\n]*\n)*oid ([a-z0-9]+:[0-9a-f]+)\nsize (\d+)\n", re.ASCII)
+_HTML = re.compile(rb"\A\s*(?:<!--.{0,500}?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+_PICKLE = re.compile(rb"\A\x80[\x02-\x05](?:\x95.{8}|[\]}(c\x8cXUK)q])", re.DOTALL)
+_TEXT = bytes({7, 8, 9, 10, 12, 13, 27} | set(range(32, 256)))
+
+
+def refuse_foreign(artifact: Artifact) -> None:
+    """Raise `UnreadableFile` naming what the file is, if its first bytes tell that it is none of our formats."""
+    head = artifact.head
+    if not head:
+        raise UnreadableFile("empty-file", f"{artifact.name} is empty")
+    pointer = _LFS.match(head)
+    if pointer:
+        oid, size = pointer[1].decode(), int(pointer[2])
+        raise UnreadableFile("git-lfs-pointer", f"a Git LFS pointer to {oid}, {size:,} bytes, instead of the file itself")
+    if _HTML.match(head):
+        raise UnreadableFile("html-file", "a web page instead of a model")
+    for offset, signature, name in _SIGNATURES:
+        if head[offset : offset + len(signature)] == signature:
+            raise UnreadableFile("foreign-format", f"{name}, not a format that modelscan reads")
+    if _PICKLE.match(head):
+        raise UnreadableFile("pickle-file", "a Python pickle; it runs code when loaded and was not unpickled")
+    if _is_safetensors(head, artifact):
+        raise UnreadableFile("foreign-format", "a safetensors file, not a format that modelscan reads")
+
+
+def name_text(artifact: Artifact) -> None:
+    """Raise for text, after no format has recognised the file; protobuf and textual formats come before this."""
+    head = artifact.head
+    if head.translate(None, _TEXT) or head.startswith(b"\x89"):
+        return
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 4:
+            return
+    if head.lstrip()[:1] in (b"{", b"["):
+        raise UnreadableFile("json-file", "JSON text, not a model file; an architecture is read together with its weights (--config)")
+    first = head.decode("utf-8", "replace").strip().splitlines()
+    raise UnreadableFile("text-file", f"plain text, not a model: {first[0][:80]!r}" if first else "blank text, not a model")
+
+
+def _is_safetensors(head: bytes, artifact: Artifact) -> bool:
+    """Eight bytes of little-endian header length, then JSON; see the format's specification."""
+    if len(head) < 10 or head[8:9] != b"{" or artifact.source is None:
+        return False
+    return 2 <= int.from_bytes(head[:8], "little") <= artifact.source.size - 8 and head[9:10] in b'"}'
