@@ -6,11 +6,12 @@ second run, so that what follows from it is derived, too. Every failure of the p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
 from modelscan.formats import ReadOptions
+from modelscan.formats.onnx.agreement import Scoped, combined, completes, contradiction
 from modelscan.formats.onnx.context import Reading
 from modelscan.formats.onnx.proto import GRAPH_NODE, GRAPH_OUTPUT, GRAPH_VALUE_INFO, MODEL_GRAPH, NODE_ATTRIBUTE
 from modelscan.formats.onnx.skeleton import Skeleton, symbols
@@ -18,17 +19,6 @@ from modelscan.formats.onnx.types import value_info
 from modelscan.graph import Graph, Node
 from modelscan.model import Shape, TensorInfo
 from modelscan.wire import LENGTH, Wire
-
-Inferred = dict[str, TensorInfo]
-Bodies = dict[tuple[int, str], "Scoped"]
-
-
-class Scoped:
-    """Inferred types of one graph and, by node and attribute, of its bodies."""
-
-    def __init__(self) -> None:
-        self.values: Inferred = {}
-        self.bodies: Bodies = {}
 
 
 def infer(reading: Reading, graph: Graph, ir_version: int | None) -> Graph:
@@ -38,13 +28,22 @@ def infer(reading: Reading, graph: Graph, ir_version: int | None) -> Graph:
     options = reading.artifact.options
     opsets = _opsets(graph)
     run = partial(_run, reading, graph, ir_version or 8, opsets, copied=not graph.functions, bind=partial(_bind, options))
-    found = run(hints=())
-    known = {name for name, one in found.values.items() if one.dtype is not None and one.shape is not None}
-    hints = [one for name, one in graph.declared.items() if name not in known and one.dtype is not None]
-    if hints:
-        again = run(hints=hints)
+    found = run(None)
+    if found.values and _lacking(graph, found):
+        again = run(found)
         found = again if again.values else found
     return _merged(reading, graph, found, "graph", partial(_bind, options), not (options.dims or options.inputs))
+
+
+def _lacking(graph: Graph, found: Scoped) -> bool:
+    """Whether declarations, in bodies too, say more than inference found."""
+    if any(completes(one, found.values.get(one.name)) for one in (*graph.declared.values(), *graph.outputs)):
+        return True
+    for index, node in enumerate(graph.nodes):
+        for key, body in node.graphs.items():
+            if _lacking(body, found.bodies.get((index, key), Scoped())):
+                return True
+    return False
 
 
 def _bind(options: ReadOptions, info: TensorInfo) -> TensorInfo:
@@ -73,8 +72,8 @@ def _run(
     graph: Graph,
     ir_version: int,
     opsets: Mapping[str, int],
+    found: Scoped | None,
     *,
-    hints: Iterable[TensorInfo],
     copied: bool,
     bind: Callable[[TensorInfo], TensorInfo],
 ) -> Scoped:
@@ -82,7 +81,7 @@ def _run(
     from onnx.onnx_cpp2py_export import shape_inference
 
     for bodies, propagate in ((True, True), (True, False), (False, False)):
-        data = Skeleton(reading, copied, bind, bodies).model(graph, min(ir_version, 8), opsets, hints)
+        data = Skeleton(reading, copied, bind, bodies).model(graph, min(ir_version, 8), opsets, found)
         try:
             result = shape_inference.infer_shapes(data, False, False, propagate)
         except (shape_inference.InferenceError, RuntimeError, ValueError, TypeError, IndexError) as error:
@@ -148,8 +147,8 @@ def _merged(reading: Reading, graph: Graph, found: Scoped, where: str, bind: Cal
         if said is None:
             values[name] = one
         elif name not in inputs:
-            values[name] = _combined(said, one)
-            if compare and (problem := _contradiction(said, one)):
+            values[name] = combined(said, one)
+            if compare and (problem := contradiction(said, one)):
                 reading.note("declared-type-contradiction", f"{name} is declared {problem}", tensor=name, where=where)
     nodes = graph.nodes
     if found.bodies:
@@ -173,36 +172,3 @@ def _with_bodies(
         for key, body in node.graphs.items()
     }
     return replace(node, graphs=graphs)
-
-
-def _combined(said: TensorInfo, found: TensorInfo) -> TensorInfo:
-    """What was inferred, completed by what was declared."""
-    dtype = found.dtype or said.dtype
-    if found.shape is None or said.shape is None:
-        return TensorInfo(said.name, dtype, said.shape if found.shape is None else found.shape)
-    if len(found.shape) != len(said.shape):
-        return TensorInfo(said.name, dtype, found.shape)
-    return TensorInfo(said.name, dtype, tuple(map(_dimension, found.shape, said.shape)))
-
-
-def _dimension(found: int | str | None, said: int | str | None) -> int | str | None:
-    for one in (found, said):
-        if isinstance(one, int):
-            return one
-    return said if found is None else found
-
-
-def _contradiction(said: TensorInfo, found: TensorInfo) -> str | None:
-    """How the two cannot both be true, None if they can."""
-    if said.dtype is not None and found.dtype is not None and said.dtype != found.dtype:
-        return f"{said.dtype}, and {found.dtype} follows from the inputs"
-    if said.shape is None or found.shape is None:
-        return None
-    pairs = zip(said.shape, found.shape, strict=False)
-    if len(said.shape) != len(found.shape) or any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs):
-        return f"{_text(said.shape)}, and {_text(found.shape)} follows from the inputs"
-    return None
-
-
-def _text(shape: Shape) -> str:
-    return f"({', '.join('?' if size is None else str(size) for size in shape)})"

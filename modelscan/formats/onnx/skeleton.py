@@ -12,6 +12,7 @@ from typing import Any
 
 from modelscan import dtypes
 from modelscan.formats.onnx import proto
+from modelscan.formats.onnx.agreement import Scoped, completes
 from modelscan.formats.onnx.context import Reading
 from modelscan.formats.onnx.payload import dense, small
 from modelscan.graph import Graph, Node, SparseTensor
@@ -66,25 +67,30 @@ class Skeleton:
         self.bodies = bodies
         """False leaves the bodies of control flow out: some make inference fail altogether."""
 
-    def model(self, graph: Graph, ir_version: int, opsets: Mapping[str, int], hints: Iterable[TensorInfo] = ()) -> bytes:
-        """The whole model. `hints` are declared values that inference could not derive itself."""
+    def model(self, graph: Graph, ir_version: int, opsets: Mapping[str, int], found: Scoped | None = None) -> bytes:
+        """The whole model. Where `found` lacks something that the file declares, the declaration is put in."""
         imports = b"".join(block(8, text(1, domain) + number_field(2, version)) for domain, version in opsets.items())
-        return number_field(1, ir_version) + imports + block(7, self.graph(graph, "", hints))
+        return number_field(1, ir_version) + imports + block(7, self.graph(graph, "", found))
 
-    def graph(self, graph: Graph, path: str | None, hints: Iterable[TensorInfo] = ()) -> bytes:
+    def graph(self, graph: Graph, path: str | None, found: Scoped | None) -> bytes:
         """A `GraphProto`; `path` is the scope's, None where declared types of another kind than tensors are not looked up."""
-        parts = [self._node(node) for node in graph.nodes]
+        bodies = found.bodies if found is not None else {}
+        parts = [self._node(node, index, bodies) for index, node in enumerate(graph.nodes)]
         parts.append(text(2, graph.name or "graph"))
         for name, tensor in graph.initializers.items():
             if name not in graph.sparse:
                 parts.append(block(5, self._tensor(tensor, name)))
         parts.extend(block(15, self._sparse(one, name)) for name, one in graph.sparse.items() if name in graph.initializers)
         parts.extend(block(11, self._info(one, path)) for one in graph.inputs)
-        parts.extend(block(12, text(1, one.name)) for one in graph.outputs)
-        parts.extend(block(13, self._info(one, path)) for one in hints)
+        hints = set()
+        if found is not None:
+            stated = (*graph.declared.values(), *graph.outputs)
+            hints = {one.name for one in stated if completes(self.bind(one), found.values.get(one.name))}
+        parts.extend(block(12, self._info(one, path) if one.name in hints else text(1, one.name)) for one in graph.outputs)
+        parts.extend(block(13, self._info(one, path)) for name, one in graph.declared.items() if name in hints)
         return b"".join(parts)
 
-    def _node(self, node: Node) -> bytes:
+    def _node(self, node: Node, index: int, found: Mapping[tuple[int, str], Scoped]) -> bytes:
         if self.copied and node.offset is not None and node.nbytes <= _VERBATIM and not node.graphs:
             return block(1, self.reading.wire.read(node.offset, node.nbytes))
         parts = [text(1, name) for name in node.inputs]
@@ -100,7 +106,7 @@ class Skeleton:
                 parts.append(block(5, text(1, name) + data))
         if self.bodies:
             for name, body in node.graphs.items():
-                parts.append(block(5, text(1, name) + number_field(20, 5) + block(6, self.graph(body, None))))
+                parts.append(block(5, text(1, name) + number_field(20, 5) + block(6, self.graph(body, None, found.get((index, name))))))
         return block(1, b"".join(parts))
 
     def _value(self, value: Any) -> bytes:
