@@ -1,0 +1,49 @@
+"""The ONNX catalogue: from an operator graph to the layers that its author wrote, with formulas and witnesses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from modelscan.graph import Graph
+from modelscan.inline import inline
+from modelscan.layers.onnx import catalogue, demand_rules, shape_rules
+from modelscan.layers.onnx.demands import Demands
+from modelscan.layers.onnx.flow import flatten
+from modelscan.layers.onnx.recognise import recognise
+from modelscan.layers.onnx.rows import rows
+from modelscan.layers.onnx.shapes import Shapes
+from modelscan.layers.onnx.site import Setting
+from modelscan.layers.onnx.tree import layers
+from modelscan.layers.onnx.views import views
+from modelscan.limits import Limits
+from modelscan.model import Kind, Model
+
+__all__ = ["catalogue", "demand_rules", "derive", "shape_rules"]
+
+
+def derive(model: Model, limits: Limits) -> Model:
+    """The model with its layers reconstructed, and every stored tensor told weight or constant."""
+    if not isinstance(model.graph, Graph):
+        return model
+    flow = flatten(inline(model.graph, limits.inlined_nodes), limits)
+    static = views(flow)
+    shapes = Shapes(flow, static)
+    shapes.propagate()
+    demands = Demands(flow, shapes)
+    demands.collect()
+    setting = Setting(flow, static, shapes, demands, batch=_batch(shapes))
+    found = recognise(setting)
+    made = layers(setting, rows(setting, found))
+    weights = {(c.tensor.file, c.tensor.name) for layer in made for c in layer.claims if c.tensor.kind is Kind.WEIGHT}
+    tensors = tuple(replace(one, kind=Kind.WEIGHT if (one.file, one.name) in weights else Kind.CONSTANT) for one in model.tensors)
+    observations = tuple(seen for one in found for seen in one.observations)
+    return replace(model, layers=made, tensors=tensors, observations=model.observations + observations, trainable_known=False)
+
+
+def _batch(shapes: Shapes) -> int | None:
+    """The batch size that the inputs fix: the first axis of the first input that has more than one."""
+    for value in shapes.flow.inputs:
+        axes = shapes.of(value)
+        if axes is not None and len(axes) > 1 and shapes.flow.tensors[value] is None:
+            return axes[0].static or None
+    return None

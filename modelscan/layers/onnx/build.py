@@ -1,0 +1,107 @@
+"""From what was recognised to the vocabulary: specs with witnesses and claims, piece by piece of what is stored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from modelscan.formula import Dim, Symbol
+from modelscan.layers.onnx.evidence import Extent
+from modelscan.layers.onnx.flow import NONE, Flow
+from modelscan.layers.onnx.site import Draft, Found, Setting
+from modelscan.layers.onnx.views import Piece, View, settled
+from modelscan.model import Claim, Kind, StoredTensor, WeightSpec
+
+
+def weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tuple[Claim, ...]]:
+    """The specs and claims of a layer."""
+    specs: list[WeightSpec] = []
+    claims: list[Claim] = []
+    roles: set[str] = set()
+    for draft in found.drafts:
+        view = setting.views.get(draft.value)
+        if view is None:
+            specs.append(WeightSpec(_unique(draft.role, roles), _dims(draft.extents, ()), trainable=None, multiplied=draft.multiplied))
+            continue
+        view = settled(view, setting.flow)
+        for number, piece in enumerate(view.pieces):
+            suffix = f"_{number + 1}" if len(view.pieces) > 1 else ""
+            role = _unique(draft.role + suffix, roles)
+            specs.append(_spec(setting, draft, view, piece, role))
+            claims.append(_claim(setting.flow, piece, role, draft.counted, draft.value))
+        for name, value in dict.fromkeys(view.extras):
+            role = _unique(f"{draft.role}_{name}", roles)
+            tensor = setting.flow.tensors[value]
+            if tensor is not None:
+                specs.append(WeightSpec(role, _read_off(tensor), trainable=None, counted=False))
+                claims.append(Claim(replace(tensor, kind=Kind.CONSTANT), setting.flow.names[value], role))
+    return tuple(specs), tuple(claims)
+
+
+def unexplained(setting: Setting, found: Found) -> tuple[Claim, ...]:
+    """The stored tensors of an operator without a formula."""
+    claims = []
+    for draft in found.drafts:
+        view = setting.views.get(draft.value)
+        for piece in view.pieces if view is not None else ():
+            claims.append(_claim(setting.flow, piece, None, draft.counted, draft.value))
+    return tuple(claims)
+
+
+def _unique(role: str, taken: set[str]) -> str:
+    name, number = role, 2
+    while name in taken:
+        name, number = f"{role}_{number}", number + 1
+    taken.add(name)
+    return name
+
+
+def _spec(setting: Setting, draft: Draft, view: View, piece: Piece, role: str) -> WeightSpec:
+    own = (piece.value,)
+    dims = _dims(draft.extents, own)
+    if len(draft.extents) == len(view.shape):
+        dims = tuple(
+            one if size == full else _share(extent, size, full, own)
+            for one, extent, size, full in zip(dims, draft.extents, piece.extent, view.shape, strict=True)
+        )
+    logical = None if draft.logical is None else _dims(draft.logical, own)
+    return WeightSpec(
+        role,
+        dims,
+        dtype=draft.dtype,
+        trainable=None,
+        key=setting.flow.names[piece.value],
+        multiplied=draft.multiplied,
+        logical=logical,
+        counted=draft.counted,
+    )
+
+
+def _dims(extents: tuple[Extent, ...], own: tuple[int, ...]) -> tuple[Dim, ...]:
+    return tuple(one.dim(own) for one in extents)
+
+
+def _share(extent: Extent, size: int, full: int, own: tuple[int, ...]) -> Dim:
+    """The dimension of a piece that is one of several along this axis."""
+    times = full // size if size and full % size == 0 else 0
+    if times and extent.coefficient % times == 0:
+        return Extent(extent.quantities, extent.coefficient // times).dim(own)
+    left = [one for one in extent.quantities if one.settled() != times]
+    if times and len(left) == len(extent.quantities) - 1:
+        return Extent(tuple(left), extent.coefficient).dim(own)
+    whole = extent.size
+    name = " × ".join(one.name for one in extent.quantities) or "size"
+    attested = times and whole == full and all(symbol.witness for symbol in extent.dim(own).symbols)
+    return Dim((Symbol(f"{name}/{times}" if times else f"part of {name}", size, f"{times} equal parts" if attested else None),))
+
+
+def _read_off(tensor: StoredTensor) -> tuple[Dim, ...]:
+    return tuple(Dim((), size) for size in tensor.shape)
+
+
+def _claim(flow: Flow, piece: Piece, role: str | None, counted: bool, value: int) -> Claim:
+    tensor = flow.tensors[piece.value]
+    if tensor is None:
+        raise LookupError(f"value {piece.value} holds no tensor")
+    seen = None if piece.extent == tensor.shape else piece.extent
+    kind = Kind.WEIGHT if counted else Kind.CONSTANT
+    return Claim(replace(tensor, kind=kind), flow.names[value if value != NONE else piece.value], role, seen=seen, part=piece.part or None)

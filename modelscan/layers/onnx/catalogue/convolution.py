@@ -1,0 +1,128 @@
+"""Convolutions of every rank: `filters × (channels / groups × ∏ kernel + 1)`."""
+
+from __future__ import annotations
+
+from modelscan.layers.onnx.catalogue.common import add_bias, contradiction, direct_bias
+from modelscan.layers.onnx.evidence import Extent, Quantity, extent
+from modelscan.layers.onnx.site import Draft, Found, Site, layer
+
+AXES = {1: ("kernel_size",), 2: ("kernel_height", "kernel_width"), 3: ("kernel_depth", "kernel_height", "kernel_width")}
+
+
+@layer("Conv", "com.microsoft:FusedConv", "ConvInteger", "com.microsoft:NhwcFusedConv", "com.microsoft:NhwcConv")
+def conv(site: Site) -> Found | None:
+    """Conv and its fused and integer forms: kernel `[O, I/g, k…]`, bias `[O]`."""
+    last = site.call.node.op.startswith("Nhwc")
+    return convolution(site, kernel=1, bias=None if site.call.op == "ConvInteger" else 2, channels_last=last)
+
+
+@layer("QLinearConv", "com.microsoft:QLinearConv")
+def qlinear_conv(site: Site) -> Found | None:
+    """The quantised form: kernel at input 3, its scale and zero point at 4 and 5, bias at 8."""
+    found = convolution(site, kernel=3, bias=8, channels_last=bool(site.call.integer("channels_last", 0)))
+    if found is not None:
+        from modelscan.layers.onnx.catalogue.quantised import side_tensors
+
+        side_tensors(site, found, {4: "kernel_scale", 5: "kernel_zero_point"})
+    return found
+
+
+def convolution(site: Site, kernel: int, bias: int | None, *, channels_last: bool = False) -> Found | None:
+    """A convolution with its weights at the given inputs."""
+    view = site.view(kernel)
+    if view is None:
+        return None
+    group = site.call.integer("group", 1)
+    rank = _rank(site, kernel)
+    filters, channels = Quantity("filters"), Quantity("channels" if group == 1 else "channels/groups")
+    channel_axis = -1 if channels_last else 1
+    x = site.axis(0, channel_axis)
+    found = Found(site.call.node.op, site.call, output=site.output, inputs=(site.value(0),))
+    if group < 1 or (x.static is not None and group > 0 and x.static % group):
+        found.observations.append(contradiction(site, f"group {group} does not divide the {x.static} channels of {site.name(0)}"))
+    channels.activation(x, site.name(0), group)
+    site.stored(channels, kernel, 1, "kernel")
+    out_axis = -1 if channels_last else 1
+    site.stored(filters, kernel, 0, "kernel")
+    site.wanted(filters, site.output, out_axis)
+    extents = (extent(filters), extent(channels), *_window(site, kernel, rank))
+    found.drafts.append(Draft("kernel", site.value(kernel), extents, multiplied=True))
+    if bias is not None:
+        direct_bias(site, found, bias, filters)
+    if len(found.drafts) == 1 and not channels_last:
+        add_bias(site, found, filters, -(rank - 1))
+    size = filters.settled()
+    if size is not None and group > 0 and size % group:
+        found.observations.append(contradiction(site, f"group {group} does not divide the {size} filters"))
+    found.positions = _places(site, channels_last=channels_last)
+    found.config = _config(site, group)
+    if group > 1 and x.static == group:
+        found.config["depthwise"] = True
+    return found
+
+
+@layer("ConvTranspose")
+def conv_transpose(site: Site) -> Found | None:
+    """Kernel `[I, O/g, k…]`, bias `[O]`: each element is applied once at every position of the *input*."""
+    if site.view(1) is None:
+        return None
+    group = site.call.integer("group", 1)
+    rank = _rank(site, 1)
+    filters, channels = Quantity("filters" if group == 1 else "filters/groups"), Quantity("channels")
+    channels.activation(site.axis(0, 1), site.name(0))
+    site.stored(channels, 1, 0, "kernel")
+    site.stored(filters, 1, 1, "kernel")
+    if group > 0:
+        site.wanted(filters, site.output, 1, group)
+        site.stored(filters, 2, -1, "bias length", group)
+    found = Found("ConvTranspose", site.call, output=site.output, inputs=(site.value(0),))
+    extents = (extent(channels), extent(filters), *_window(site, 1, rank))
+    found.drafts.append(Draft("kernel", site.value(1), extents, multiplied=True))
+    if site.view(2) is not None:
+        whole = extent(filters) if group == 1 else extent(group, filters)
+        found.drafts.append(Draft("bias", site.value(2), (whole,)))
+    else:
+        add_bias(site, found, filters, -(rank - 1))
+    size = channels.settled()
+    if group < 1 or (size is not None and size % group):
+        found.observations.append(contradiction(site, f"group {group} does not divide the {size} input channels"))
+    axes = site.axes(0)
+    found.positions = site.positions(None if axes is None else (axes[0], *axes[2:]))
+    found.config = _config(site, group)
+    return found
+
+
+def _rank(site: Site, kernel: int) -> int:
+    """Axes of kernel and activation: from the attribute or the activation, the kernel itself at the last."""
+    stated, axes, view = site.call.integers("kernel_shape"), site.axes(0), site.view(kernel)
+    if axes is not None:
+        return len(axes)
+    if stated is not None:
+        return len(stated) + 2
+    return len(view.shape) if view is not None else 2
+
+
+def _window(site: Site, kernel: int, rank: int) -> list[Extent]:
+    stated = site.call.integers("kernel_shape")
+    names = AXES.get(rank - 2) or tuple(f"kernel_{number}" for number in range(rank - 2))
+    sizes = []
+    for place, name in enumerate(names):
+        size = Quantity(name)
+        if stated is not None and len(stated) == len(names):
+            size.attribute("kernel_shape", stated[place])
+        site.stored(size, kernel, 2 + place, "kernel")
+        sizes.append(extent(size))
+    return sizes
+
+
+def _places(site: Site, *, channels_last: bool) -> int | None:
+    axes = site.setting.shapes.of(site.output)
+    if axes is None or len(axes) < 3:
+        return None
+    return site.positions((axes[0], *(axes[1:-1] if channels_last else axes[2:])))
+
+
+def _config(site: Site, group: int) -> dict[str, object]:
+    names = ("kernel_shape", "strides", "dilations", "pads", "auto_pad", "output_padding", "activation")
+    held = {name: site.call.attribute(name) for name in names if site.call.attribute(name) is not None}
+    return held | ({"group": group} if group != 1 else {})

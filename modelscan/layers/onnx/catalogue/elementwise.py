@@ -1,0 +1,72 @@
+"""Stored tensors that meet an activation element by element: slopes, scales, position tables, masks."""
+
+from __future__ import annotations
+
+from modelscan.layers.onnx.axes import broadcast
+from modelscan.layers.onnx.catalogue.embedding import is_weight
+from modelscan.layers.onnx.evidence import Extent, Quantity, extent
+from modelscan.layers.onnx.flow import NONE
+from modelscan.layers.onnx.site import Draft, Found, Site, layer
+
+
+@layer("PRelu")
+def prelu(site: Site) -> Found | None:
+    """The slope broadcasts to the activation, never the other way round."""
+    view = site.view(1)
+    if view is None:
+        return None
+    found = Found("PRelu", site.call, output=site.output, inputs=(site.value(0),))
+    names = ("channels",) if len(view.shape) == 1 else ()
+    extents = broadcast_extents(site, 1, names)
+    axes = site.axes(0)
+    if axes is not None and len(view.shape) > len(axes):
+        extents = extents[-len(axes) :]
+    found.drafts.append(Draft("slope", site.value(1), extents))
+    return found
+
+
+@layer("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean", "Where", "And", "Or", "Equal", "Greater", "Less", "Mod")
+def elementwise(site: Site) -> Found | None:
+    """Vectors and tables beside an activation; a single element is an exponent, an epsilon or a factor and no weight."""
+    held = [place for place in range(len(site.call.inputs)) if (view := site.view(place)) is not None and view.elements > 1]
+    free = tuple(value for value in site.call.inputs if value != NONE and value not in site.setting.views)
+    if not held or not free:
+        return None
+    found = Found(site.call.node.op, site.call, output=site.output, inputs=free)
+    for place in held:
+        weight = is_weight(site, place)
+        role = {"Where": ("condition", "if_true", "if_false")[place % 3]}.get(site.call.op) or _role(site, weight)
+        if any(draft.role == role for draft in found.drafts):
+            role = f"{role}_{place}"
+        found.drafts.append(Draft(role, site.value(place), broadcast_extents(site, place), counted=weight))
+    if not any(draft.counted for draft in found.drafts):
+        found.type = "Buffer"
+        found.config = {"operator": site.call.node.op}
+    return found
+
+
+def _role(site: Site, weight: bool) -> str:
+    if not weight:
+        return "buffer"
+    return {"Add": "shift", "Sub": "shift", "Mul": "scale", "Div": "scale"}.get(site.call.op, "operand")
+
+
+def broadcast_extents(site: Site, position: int, names: tuple[str, ...] = ()) -> tuple[Extent, ...]:
+    """The axes of a stored operand; each is 1 or as long as that of the other operands."""
+    view = site.view(position)
+    shape = view.shape if view is not None else ()
+    others = [value for place, value in enumerate(site.call.inputs) if place != position and value != NONE]
+    beside = broadcast([site.setting.shapes.of(value) for value in others])
+    extents = []
+    for back in range(len(shape), 0, -1):
+        if shape[-back] == 1:
+            extents.append(extent(1))
+            continue
+        name = names[len(shape) - back] if names else "width" if len(shape) == 1 else f"size_{len(shape) - back + 1}"
+        size = Quantity(name)
+        if beside is not None and back <= len(beside) and beside[-back].static != 1:
+            size.activation(beside[-back], site.flow.names[others[0]])
+        site.stored(size, position, -back, "itself")
+        site.wanted(size, site.output, -back)
+        extents.append(extent(size))
+    return tuple(extents)

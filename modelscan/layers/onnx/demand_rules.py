@@ -1,0 +1,232 @@
+"""Backward rules of the operators: how statements about outputs become statements about inputs."""
+
+from __future__ import annotations
+
+from modelscan.layers.onnx.axes import FREE, origin
+from modelscan.layers.onnx.demands import (
+    RULES,
+    Demands,
+    backward,
+    broadcasting,
+    from_axis,
+    next_input,
+    same,
+    through_reshape,
+    title,
+)
+from modelscan.layers.onnx.evidence import DECLARED, NEIGHBOUR, Evidence
+from modelscan.layers.onnx.flow import NONE, Call, words
+from modelscan.layers.onnx.shape_rules import BROADCASTING, UNARY
+from modelscan.layers.onnx.shapes import axis_of
+from modelscan.layers.onnx.views import normalised, operand
+
+RULES.update(dict.fromkeys(UNARY, same))
+RULES.update(dict.fromkeys(BROADCASTING, broadcasting))
+RULES["·scope:alias"] = same
+
+
+@backward("·scope:carry")
+def _carry(demands: Demands, call: Call) -> None:
+    """What a loop hands on is as large as what it began with."""
+    value, state = call.inputs
+    for axis, size in enumerate(demands.shapes.of(state) or ()):
+        demands.want(value, axis, from_axis(size, "loop state", weight=NEIGHBOUR))
+
+
+@backward("MatMul", "MatMulInteger")
+def _matmul(demands: Demands, call: Call) -> None:
+    matmul(demands, call, 0, 1)
+
+
+def matmul(demands: Demands, call: Call, a: int, b: int) -> None:
+    """The inner sizes of a product agree; the outer ones are the result's."""
+    if max(a, b) >= len(call.inputs) or not call.outputs:
+        return
+    left, right, out = call.inputs[a], call.inputs[b], call.outputs[0]
+    rank_left, rank_right = demands.rank(left), demands.rank(right)
+    next_input(demands, call, a, -1, (b, -2 if (rank_right or 2) > 1 else -1))
+    if rank_left is not None and rank_right is not None and rank_right > 1:
+        next_input(demands, call, b, -2, (a, -1))
+        demands.hand(out, -1, right, -1)
+        if rank_left > 1:
+            demands.hand(out, -2, left, -2)
+        for back in range(3, rank_left + 1):
+            if back > rank_right or (demands.shapes.input(call, b) or ())[-back].static == 1:
+                demands.hand(out, -back, left, -back)
+
+
+@backward("Gemm", "com.microsoft:FusedGemm")
+def _gemm(demands: Demands, call: Call) -> None:
+    if len(call.inputs) < 2 or not call.outputs:
+        return
+    rows, inner = (1, 0) if call.integer("transA", 0) else (0, 1)
+    next_input(demands, call, 0, inner, (1, 1 if call.integer("transB", 0) else 0))
+    demands.hand(call.outputs[0], 0, call.inputs[0], rows)
+    demands.hand(call.outputs[0], 1, call.inputs[1], 0 if call.integer("transB", 0) else 1)
+
+
+@backward("Conv", "ConvInteger", "com.microsoft:FusedConv")
+def _conv(demands: Demands, call: Call) -> None:
+    next_input(demands, call, 0, 1, (1, 1), max(call.integer("group", 1), 1))
+    demands.hand(call.outputs[0], 0, call.inputs[0], 0)
+
+
+@backward("QLinearConv")
+def _qlinear_conv(demands: Demands, call: Call) -> None:
+    next_input(demands, call, 0, 1, (3, 1), max(call.integer("group", 1), 1))
+
+
+@backward("QLinearMatMul")
+def _qlinear_matmul(demands: Demands, call: Call) -> None:
+    matmul(demands, call, 0, 3)
+
+
+@backward("ConvTranspose")
+def _conv_transpose(demands: Demands, call: Call) -> None:
+    next_input(demands, call, 0, 1, (1, 0))
+    demands.hand(call.outputs[0], 0, call.inputs[0], 0)
+
+
+@backward("BatchNormalization", "InstanceNormalization", "GroupNormalization")
+def _channel_norm(demands: Demands, call: Call) -> None:
+    for weight in range(1, len(call.inputs)):
+        next_input(demands, call, 0, 1, (weight, 0))
+    same(demands, call)
+
+
+@backward("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
+def _layer_norm(demands: Demands, call: Call) -> None:
+    for weight in range(1, len(call.inputs)):
+        for back in range(1, len(demands.shapes.input(call, weight) or ()) + 1):
+            if axis_of(demands.shapes, call, weight, -back).static != 1:
+                next_input(demands, call, 0, -back, (weight, -back))
+    same(demands, call)
+
+
+@backward("PRelu")
+def _prelu(demands: Demands, call: Call) -> None:
+    for back in range(1, len(demands.shapes.input(call, 1) or ()) + 1):
+        if axis_of(demands.shapes, call, 1, -back).static != 1:
+            next_input(demands, call, 0, -back, (1, -back))
+    same(demands, call)
+
+
+@backward("LSTM", "GRU", "RNN")
+def _recurrent(demands: Demands, call: Call) -> None:
+    next_input(demands, call, 0, 2, (1, 2))
+
+
+@backward("MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "Resize", "Upsample")
+def _pool(demands: Demands, call: Call) -> None:
+    for axis in (0, 1):
+        demands.hand(call.outputs[0], axis, call.inputs[0], axis)
+
+
+@backward("Reshape")
+def _reshape(demands: Demands, call: Call) -> None:
+    target = operand(demands.shapes.flow, call, 1, "shape") or ()
+    told = {
+        axis: Evidence(size, f"{title(call)} to {', '.join(map(str, target))}", FREE, DECLARED)
+        for axis, size in enumerate(target)
+        if size > 0
+    }
+    through_reshape(demands, call.inputs[0], call.outputs[0], told)
+
+
+@backward("Flatten")
+def _flatten(demands: Demands, call: Call) -> None:
+    through_reshape(demands, call.inputs[0], call.outputs[0], {})
+
+
+@backward("Unsqueeze", "Squeeze")
+def _ones(demands: Demands, call: Call) -> None:
+    wide = call.outputs[0] if call.op == "Unsqueeze" else call.inputs[0]
+    axes, rank = operand(demands.shapes.flow, call, 1, "axes"), demands.rank(wide)
+    front = normalised(axes, rank) if axes is not None and rank is not None else None
+    if front is None or rank is None:
+        return
+    kept = [axis for axis in range(rank) if axis not in front]
+    for place, axis in enumerate(kept):
+        pair = (axis, place) if call.op == "Unsqueeze" else (place, axis)
+        demands.hand(call.outputs[0], pair[0], call.inputs[0], pair[1])
+
+
+@backward("Transpose")
+def _transpose(demands: Demands, call: Call) -> None:
+    rank = demands.rank(call.inputs[0]) or 0
+    order = call.integers("perm") or tuple(reversed(range(rank)))
+    if sorted(order) == list(range(rank)):
+        for place, axis in enumerate(order):
+            demands.hand(call.outputs[0], place, call.inputs[0], axis)
+
+
+@backward("Concat")
+def _concat(demands: Demands, call: Call) -> None:
+    out = call.outputs[0]
+    rank = demands.rank(out)
+    axis = call.integer("axis", 0)
+    if rank is None or not -rank <= axis < rank:
+        return
+    axis %= rank
+    for position, value in enumerate(call.inputs):
+        for other in range(rank):
+            if other != axis:
+                demands.hand(out, other, value, other)
+        rest = [axis_of(demands.shapes, call, n, axis) for n in range(len(call.inputs)) if n != position]
+        if all(one.static is not None for one in rest):
+            for one in demands.of(out, axis):
+                found = {origin(rest), one.source} - {FREE}
+                left = one.size - sum(other.static or 0 for other in rest)
+                if len(found) < 2 and left > 0:
+                    demands.want(value, axis, Evidence(left, one.text, found.pop() if found else FREE, NEIGHBOUR))
+
+
+@backward("Split")
+def _split(demands: Demands, call: Call) -> None:
+    source, sizes = call.inputs[0], operand(demands.shapes.flow, call, 1, "split")
+    rank, axis = demands.rank(source), call.integer("axis", 0)
+    if rank is None or not -rank <= axis < rank:
+        return
+    for value in call.outputs:
+        for other in range(rank):
+            if other != axis % rank and value != NONE:
+                demands.hand(value, other, source, other)
+    if sizes is not None:
+        demands.want(source, axis, Evidence(sum(sizes), f"{title(call)} sizes", FREE, DECLARED))
+        return
+    for value in call.outputs[:1]:
+        for one in demands.of(value, axis):
+            demands.want(source, axis, Evidence(one.size * len(call.outputs), one.text, one.source, NEIGHBOUR))
+
+
+@backward("Slice", "Pad")
+def _slice(demands: Demands, call: Call) -> None:
+    before, after = demands.shapes.input(call, 0), demands.shapes.of(call.outputs[0])
+    for axis, size in enumerate(before or ()):
+        if after is not None and axis < len(after) and size == after[axis]:
+            demands.hand(call.outputs[0], axis, call.inputs[0], axis)
+
+
+@backward("Gather")
+def _gather(demands: Demands, call: Call) -> None:
+    rank, wide = demands.rank(call.inputs[0]), demands.rank(call.outputs[0])
+    axis = call.integer("axis", 0)
+    if rank is None or wide is None or not -rank <= axis < rank:
+        return
+    axis %= rank
+    for other in range(rank):
+        if other != axis:
+            demands.hand(call.outputs[0], other if other < axis else wide - rank + other, call.inputs[0], other)
+
+
+@backward(*("Reduce" + kind for kind in words("L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare")))
+def _reduce(demands: Demands, call: Call) -> None:
+    rank = demands.rank(call.inputs[0])
+    axes = operand(demands.shapes.flow, call, 1, "axes")
+    front = normalised(axes, rank) if axes and rank is not None else None
+    if front is None or rank is None:
+        return
+    keep = bool(call.integer("keepdims", 1))
+    kept = [axis for axis in range(rank) if axis not in front]
+    for place, axis in enumerate(kept):
+        demands.hand(call.outputs[0], axis if keep else place, call.inputs[0], axis)

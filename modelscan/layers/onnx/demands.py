@@ -1,0 +1,202 @@
+"""What the rest of the file says of a value's axes, backward through the flat graph.
+
+The width of a layer's output is attested by what takes it: a bias of that length, the next layer's kernel, a reshape's
+target, a declared output. Each statement keeps the stored tensor that it was read off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from modelscan.layers.onnx.axes import FREE, OPAQUE, Axes, Axis, origin
+from modelscan.layers.onnx.evidence import DECLARED, NEIGHBOUR, STORED, Evidence
+from modelscan.layers.onnx.flow import NONE, Call, Flow
+from modelscan.layers.onnx.shapes import Shapes, axis_of
+
+KEPT = 6
+"""Statements kept for one axis."""
+Wanted = dict[int, list[Evidence]]
+"""By axis, counted from the front."""
+Rule = Callable[["Demands", Call], None]
+RULES: dict[str, Rule] = {}
+"""Backward rules by operator, filled by the `backward` decorator."""
+
+
+def backward(*operators: str) -> Callable[[Rule], Rule]:
+    """Registers a backward rule for operators."""
+
+    def register(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(operators, function))
+        return function
+
+    return register
+
+
+class Demands:
+    """Statements about the axes of all values that operators make."""
+
+    def __init__(self, flow: Flow, shapes: Shapes) -> None:
+        self.flow, self.shapes = flow, shapes
+        self.wanted: dict[int, Wanted] = {}
+        outputs = set(flow.outputs)
+        for value, info in enumerate(flow.declared):
+            if info is not None and info.shape is not None and flow.producer[value] != NONE:
+                kind = "output " if value in outputs else ""
+                for axis, size in enumerate(info.shape):
+                    if isinstance(size, int):
+                        self.want(value, axis, Evidence(size, f"declared {kind}{info.name}", FREE, DECLARED), rank=len(info.shape))
+
+    def collect(self) -> None:
+        """One pass from the last call to the first."""
+        for call in reversed(self.flow.calls):
+            function = RULES.get(call.op)
+            if function is not None:
+                function(self, call)
+
+    def want(self, value: int, axis: int, evidence: Evidence | None, rank: int | None = None) -> None:
+        """Notes a statement about one axis of a value (negative: from the end)."""
+        if value == NONE or evidence is None or evidence.source == OPAQUE:
+            return
+        axes = self.shapes.of(value)
+        rank = rank if axes is None else len(axes)
+        if rank is None or not -rank <= axis < rank:
+            return
+        held = self.wanted.setdefault(value, {}).setdefault(axis % rank, [])
+        if len(held) < KEPT and evidence not in held:
+            held.append(evidence)
+
+    def of(self, value: int, axis: int) -> list[Evidence]:
+        """What is said of one axis of a value (negative: from the end)."""
+        held = self.wanted.get(value)
+        if held is None:
+            return []
+        axes = self.shapes.of(value)
+        if axis < 0:
+            if axes is None:
+                return []
+            axis += len(axes)
+        return held.get(axis, [])
+
+    def hand(self, source: int, source_axis: int, target: int, target_axis: int) -> None:
+        """Passes what is said of one axis on to an axis of another value."""
+        for one in list(self.of(source, source_axis)):
+            self.want(target, target_axis, one)
+
+    def rank(self, value: int) -> int | None:
+        """The number of axes of a value."""
+        axes = self.shapes.of(value)
+        return None if axes is None else len(axes)
+
+
+def same(demands: Demands, call: Call) -> None:
+    """Whatever is said of the first output holds for the first input."""
+    if call.outputs and call.inputs:
+        for axis in range(demands.rank(call.outputs[0]) or 0):
+            demands.hand(call.outputs[0], axis, call.inputs[0], axis)
+
+
+def from_axis(axis: Axis, text: str, factor: int = 1, weight: int = STORED) -> Evidence | None:
+    """A statement out of a known axis."""
+    return None if axis.static is None else Evidence(axis.static * factor, text, axis.source, weight)
+
+
+def title(call: Call) -> str:
+    """What a call is named in a witness."""
+    return call.node.title(call.index)
+
+
+def broadcasting(demands: Demands, call: Call) -> None:
+    """Operands of an elementwise operation have the same sizes, save where one of them is 1."""
+    if not call.outputs:
+        return
+    out, shapes = call.outputs[0], demands.shapes
+    full = demands.rank(out)
+    if full is None:
+        return
+    for value in call.inputs:
+        axes = shapes.of(value)
+        if axes is None:
+            continue
+        for back in range(1, len(axes) + 1):
+            if axes[-back].static == 1:
+                continue
+            demands.hand(out, full - back, value, -back)
+            for other in call.inputs:
+                beside = shapes.of(other)
+                if other != value and beside is not None and len(beside) >= back and (beside[-back].static or 0) > 1:
+                    demands.want(value, -back, from_axis(beside[-back], f"{call.node.op} with {demands.flow.names[other]}"))
+
+
+def product_of(axes: Axes) -> int | None:
+    """The product of static sizes, None if one is unknown."""
+    size = 1
+    for axis in axes:
+        if axis.static is None:
+            return None
+        size *= axis.static
+    return size
+
+
+def aligned(before: Axes, after: Axes) -> list[tuple[range, range]]:
+    """Groups of neighbouring axes that a reshape maps onto each other, from both ends inward."""
+    front = _walk(before, after)
+    low_a, low_b = (front[-1][0].stop, front[-1][1].stop) if front else (0, 0)
+    back = _walk(tuple(reversed(before[low_a:])), tuple(reversed(after[low_b:])))
+    mirrored = [(range(len(before) - a.stop, len(before) - a.start), range(len(after) - b.stop, len(after) - b.start)) for a, b in back]
+    return front + mirrored
+
+
+def _walk(before: Axes, after: Axes) -> list[tuple[range, range]]:
+    groups: list[tuple[range, range]] = []
+    a = b = 0
+    while a < len(before) and b < len(after):
+        if before[a].size is not None and before[a].size == after[b].size:
+            groups.append((range(a, a + 1), range(b, b + 1)))
+            a, b = a + 1, b + 1
+            continue
+        end_a, end_b = a + 1, b + 1
+        size_a, size_b = before[a].static, after[b].static
+        while size_a is not None and size_b is not None and size_a != size_b:
+            if size_a < size_b and end_a < len(before):
+                step = before[end_a].static
+                size_a, end_a = (None if step is None else size_a * step), end_a + 1
+            elif size_b < size_a and end_b < len(after):
+                step = after[end_b].static
+                size_b, end_b = (None if step is None else size_b * step), end_b + 1
+            else:
+                size_a = None
+        if size_a is None or size_b is None:
+            break
+        groups.append((range(a, end_a), range(b, end_b)))
+        a, b = end_a, end_b
+    return groups
+
+
+def through_reshape(demands: Demands, source: int, target: int, told: dict[int, Evidence]) -> None:
+    """Statements about a reshaped value, brought back: `told` holds those that the operator itself makes, by output axis."""
+    before, after = demands.shapes.of(source), demands.shapes.of(target)
+    if before is None or after is None:
+        return
+    for ins, outs in aligned(before, after):
+        if len(ins) == len(outs) == 1:
+            demands.hand(target, outs[0], source, ins[0])
+        statements = [told.get(axis) or next(iter(demands.of(target, axis)), None) for axis in outs]
+        if not statements or any(one is None for one in statements):
+            continue
+        size, sources = 1, {one.source for one in statements if one is not None} - {FREE}
+        for one in statements:
+            size *= one.size if one is not None else 1
+        text = " × ".join(dict.fromkeys(one.text for one in statements if one is not None))
+        for axis in ins:
+            others = tuple(before[other] for other in ins if other != axis)
+            rest = product_of(others)
+            found = sources | ({origin(others)} - {FREE})
+            if rest and size % rest == 0 and len(found) < 2:
+                demands.want(source, axis, Evidence(size // rest, text, found.pop() if found else FREE, NEIGHBOUR))
+
+
+def next_input(demands: Demands, call: Call, position: int, axis: int, weight: tuple[int, int], factor: int = 1) -> None:
+    """An axis of an input is as long as an axis of the operator's weight (position, axis)."""
+    if position < len(call.inputs):
+        told = from_axis(axis_of(demands.shapes, call, *weight), f"input of {title(call)}", factor)
+        demands.want(call.inputs[position], axis, told)

@@ -1,0 +1,115 @@
+"""Witnesses: what says how large a dimension is, and which of several accounts to believe.
+
+A quantity (the units of a layer) gathers statements from all over the file. A statement that was read off a stored tensor
+never attests that tensor; where statements contradict one another, the better attested size stands and the tensors that
+have another one are told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from modelscan.formula import Dim, Symbol
+from modelscan.layers.onnx.axes import FREE, OPAQUE, Axis
+
+ATTRIBUTE, DECLARED, ACTIVATION, STORED, NEIGHBOUR = 6, 4, 3, 3, 2
+"""How much a statement weighs against contradicting ones."""
+NAMED = 2
+"""As many witnesses are named in the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One statement about a size."""
+
+    size: int
+    text: str
+    """`attribute kernel_shape`, `activation x`, `declared output y`, `bias length`, `input of conv2`."""
+    source: int = FREE
+    """The stored value that it was read off, FREE, or OPAQUE."""
+    weight: int = NEIGHBOUR
+
+
+@dataclass(slots=True)
+class Quantity:
+    """A named size with everything that is said of it."""
+
+    name: str
+    evidence: list[Evidence] = field(default_factory=list)
+
+    def add(self, *statements: Evidence | None) -> Quantity:
+        """Notes statements; None is ignored."""
+        self.evidence.extend(one for one in statements if one is not None)
+        return self
+
+    def attribute(self, name: str, size: object) -> Quantity:
+        """Notes a size that an attribute states."""
+        if isinstance(size, int):
+            self.evidence.append(Evidence(size, f"attribute {name}", FREE, ATTRIBUTE))
+        return self
+
+    def activation(self, axis: Axis | None, name: str, divisor: int = 1) -> Quantity:
+        """Notes the size of an activation's axis; one that was read off the stored tensor itself will not count for it."""
+        size = axis.static if axis is not None else None
+        if axis is not None and size is not None and divisor > 0 and size % divisor == 0:
+            source = FREE if axis.source == OPAQUE else axis.source
+            self.evidence.append(Evidence(size // divisor, f"activation {name}", source, ACTIVATION))
+        return self
+
+    def stored(self, size: int | None, text: str, source: int) -> Quantity:
+        """Notes what a stored tensor's own shape says."""
+        if size is not None and size >= 0:
+            self.evidence.append(Evidence(size, text, source, STORED))
+        return self
+
+    def settled(self) -> int | None:
+        """The size with the most weight behind it; each source and text counts once."""
+        votes: dict[int, int] = {}
+        for one in dict.fromkeys(self.evidence):
+            votes[one.size] = votes.get(one.size, 0) + one.weight
+        return max(votes, key=lambda size: votes[size]) if votes else None
+
+    def symbol(self, tensors: Iterable[int]) -> Symbol:
+        """The symbol as it stands in the spec of stored tensors, which are no witnesses for themselves."""
+        size, own = self.settled(), set(tensors)
+        told = {one.text: one.weight for one in self.evidence if one.size == size and one.source not in own and one.source != OPAQUE}
+        if not told:
+            by_self = any(one.size == size and one.source in own for one in self.evidence)
+            return Symbol(self.name, size if by_self else None, None)
+        best = sorted(told, key=lambda text: -told[text])[:NAMED]
+        return Symbol(self.name, size, ", ".join(best))
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """One dimension of a weight: a coefficient times quantities."""
+
+    quantities: tuple[Quantity, ...] = ()
+    coefficient: int = 1
+
+    def dim(self, tensors: Iterable[int]) -> Dim:
+        """The dimension for the spec of stored tensors."""
+        return Dim(tuple(one.symbol(tensors) for one in self.quantities), self.coefficient)
+
+    @property
+    def size(self) -> int | None:
+        """The settled size."""
+        size = self.coefficient
+        for one in self.quantities:
+            settled = one.settled()
+            if settled is None:
+                return None
+            size *= settled
+        return size
+
+
+def extent(*factors: Quantity | int) -> Extent:
+    """A dimension that is the product of quantities and constants."""
+    coefficient, quantities = 1, []
+    for one in factors:
+        if isinstance(one, int):
+            coefficient *= one
+        else:
+            quantities.append(one)
+    return Extent(tuple(quantities), coefficient)

@@ -1,0 +1,257 @@
+"""The graph of all scopes as one flat list of calls over numbered values, so that everything after it is a linear pass.
+
+Bodies of If, Loop and Scan come before the call that owns them, in between artificial calls (domain `SCOPE`) that carry
+values over the border: `alias` (the same value), `stack` (a leading axis more), `unstack` (one less) and `carry`
+(a loop's state handed to its next turn).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelscan.errors import LimitExceeded
+from modelscan.graph import Graph, Node, SparseTensor
+from modelscan.limits import Limits
+from modelscan.model import Shape, StoredTensor, TensorInfo
+
+SCOPE = "·scope"
+"""Domain of the artificial calls; no file can hold it, since readers keep domains as they are and this one is ours."""
+NONE = -1
+"""The number of an omitted optional value."""
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Operator names as a table lists them, separated by blanks."""
+    return tuple(text.split())
+
+
+@dataclass(slots=True)
+class Call:
+    """One node in one scope."""
+
+    index: int
+    node: Node
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    owner: int = NONE
+    """The place of the enclosing control-flow node in `Flow.owners`, NONE at the top."""
+
+    @property
+    def op(self) -> str:
+        """The operator, with its domain in front if it is not the standard one."""
+        return f"{self.node.domain}:{self.node.op}" if self.node.domain else self.node.op
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """A plain attribute value."""
+        return self.node.attributes.get(name, default)
+
+    def integer(self, name: str, default: int) -> int:
+        """An integer attribute; the default where it is absent or of another type."""
+        value = self.node.attributes.get(name, default)
+        return value if isinstance(value, int) else default
+
+    def integers(self, name: str) -> tuple[int, ...] | None:
+        """A list of integers; None where it is absent or of another type."""
+        value = self.node.attributes.get(name)
+        if isinstance(value, tuple | list) and all(isinstance(one, int) for one in value):
+            return tuple(value)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A body of a control-flow node."""
+
+    node: Node
+    branch: str
+    parent: int
+    number: int
+    """Of the node among all, for names where the file has none."""
+
+
+@dataclass(slots=True)
+class Flow:
+    """The flat graph. Lists are indexed by value number."""
+
+    calls: list[Call] = field(default_factory=list)
+    owners: list[Owner] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    infos: list[TensorInfo | None] = field(default_factory=list)
+    """Declared or inferred."""
+    declared: list[TensorInfo | None] = field(default_factory=list)
+    """What the file itself says of the value, inputs and outputs of graphs included."""
+    tensors: list[StoredTensor | None] = field(default_factory=list)
+    sparse: dict[int, SparseTensor] = field(default_factory=dict)
+    contents: dict[int, tuple[int | float, ...]] = field(default_factory=dict)
+    producer: list[int] = field(default_factory=list)
+    uses: list[list[tuple[int, int]]] = field(default_factory=list)
+    """Calls and input positions that take the value."""
+    inputs: list[int] = field(default_factory=list)
+    outputs: list[int] = field(default_factory=list)
+    """Of the whole graph."""
+    escapes: set[int] = field(default_factory=set)
+    """Values that leave as outputs of a graph or a body."""
+
+    def declared_shape(self, value: int) -> Shape | None:
+        """What the file states of a value's shape."""
+        info = self.declared[value]
+        return None if info is None else info.shape
+
+    def users(self, value: int) -> list[Call]:
+        """The calls that take a value, each once for every position."""
+        return [self.calls[call] for call, _ in self.uses[value]]
+
+
+def flatten(graph: Graph, limits: Limits) -> Flow:
+    """All scopes of a graph in one list; raises `LimitExceeded` for nesting or size beyond the bounds."""
+    flow = Flow()
+    top = _Scope(flow, graph, None)
+    flow.inputs = [top.names[one.name] for one in graph.inputs]
+    stack: list[tuple[_Scope, Iterator[Node], _Frame | None]] = [(top, iter(graph.nodes), None)]
+    while stack:
+        scope, nodes, frame = stack[-1]
+        node = next(nodes, None)
+        if node is None:
+            stack.pop()
+            scope.close()
+            if frame is not None:
+                frame.leave(scope)
+            continue
+        if len(flow.calls) > limits.inlined_nodes:
+            raise LimitExceeded("inlined_nodes", len(flow.calls), limits.inlined_nodes)
+        if not node.graphs:
+            scope.call(node)
+            continue
+        if len(stack) > limits.nesting:
+            raise LimitExceeded("nesting", len(stack), limits.nesting, where=(node.name or node.op,))
+        number = len(flow.calls)
+        inner = _Frame(scope, node, scope.call(node, outputs=False), len(node.graphs))
+        for branch, body in reversed(tuple(node.graphs.items())):
+            flow.owners.append(Owner(node, branch, scope.owner, number))
+            bound = _Scope(flow, body, scope, len(flow.owners) - 1)
+            stack.append((bound, inner.enter(bound), inner))
+    flow.outputs = [top.lookup(one.name) for one in graph.outputs]
+    return flow
+
+
+class _Scope:
+    """Names of one graph while it is walked; what it does not define, it captures from the scopes around it."""
+
+    def __init__(self, flow: Flow, graph: Graph, parent: _Scope | None, owner: int = NONE) -> None:
+        self.flow, self.graph, self.parent, self.owner = flow, graph, parent, owner
+        self.names: dict[str, int] = {}
+        self.outs = {one.name: one for one in graph.outputs}
+        for info in graph.inputs:
+            self.define(info.name, declared=info)
+        for name, tensor in graph.initializers.items():
+            self.flow.tensors[self.names[name] if name in self.names else self.define(name)] = tensor
+        for name, sparse in graph.sparse.items():
+            self.flow.sparse[self.names[name] if name in self.names else self.define(name)] = sparse
+
+    def define(self, name: str, declared: TensorInfo | None = None) -> int:
+        flow, value = self.flow, len(self.flow.names)
+        stated = declared or self.outs.get(name) or self.graph.declared.get(name)
+        flow.names.append(name)
+        flow.infos.append(self.graph.values.get(name) or stated)
+        flow.declared.append(stated)
+        flow.tensors.append(None)
+        flow.producer.append(NONE)
+        flow.uses.append([])
+        if name in self.graph.contents:
+            flow.contents[value] = self.graph.contents[name]
+        self.names[name] = value
+        return value
+
+    def lookup(self, name: str) -> int:
+        """The value that a name stands for here; a name that nobody defines becomes a value without a producer."""
+        if not name:
+            return NONE
+        scope: _Scope | None = self
+        while scope is not None:
+            if name in scope.names:
+                return scope.names[name]
+            scope = scope.parent
+        return self.define(name)
+
+    def call(self, node: Node, inputs: tuple[int, ...] | None = None, outputs: bool | tuple[int, ...] = True) -> Call:
+        """Appends a call; `outputs=False` leaves its results to the artificial calls behind its bodies."""
+        flow = self.flow
+        taken = tuple(self.lookup(name) for name in node.inputs) if inputs is None else inputs
+        if isinstance(outputs, tuple):
+            made = outputs
+        else:
+            made = tuple(self.define(name) if name else NONE for name in node.outputs) if outputs else ()
+        one = Call(len(flow.calls), node, taken, made, self.owner)
+        flow.calls.append(one)
+        for position, value in enumerate(taken):
+            if value != NONE:
+                flow.uses[value].append((one.index, position))
+        for value in made:
+            if value != NONE and flow.producer[value] == NONE:
+                flow.producer[value] = one.index
+        if node.op == "Constant" and not node.domain and made and made[0] != NONE:
+            flow.tensors[made[0]] = self.graph.constants.get(flow.names[made[0]])
+        return one
+
+    def border(self, kind: str, source: int, target: int) -> None:
+        """An artificial call that carries one value over a scope's border; `carry` makes none, it only joins two."""
+        if NONE not in (source, target):
+            joined = kind == "carry"
+            self.call(Node("", kind, SCOPE), (source, target) if joined else (source,), () if joined else (target,))
+
+    def close(self) -> None:
+        """Notes what leaves the scope."""
+        self.flow.escapes.update(self.lookup(one.name) for one in self.graph.outputs)
+
+
+class _Frame:
+    """A control-flow node whose bodies are being walked."""
+
+    def __init__(self, scope: _Scope, node: Node, call: Call, bodies: int) -> None:
+        self.scope, self.node, self.call = scope, node, call
+        self.results = [scope.define(name) if name else NONE for name in node.outputs]
+        self.left = bodies
+
+    def enter(self, body: _Scope) -> Iterator[Node]:
+        """Binds the body's inputs when its turn comes, then yields its nodes."""
+        inner = [body.names[one.name] for one in body.graph.inputs]
+        given = self.call.inputs
+        if self.node.op == "Loop":
+            for value, source in zip(inner[2:], given[2:], strict=False):
+                body.border("alias", source, value)
+        elif self.node.op == "Scan":
+            states = self._scan_states(body)
+            for number, (value, source) in enumerate(zip(inner, given, strict=False)):
+                body.border("alias" if number < states else "unstack", source, value)
+        else:
+            for value, source in zip(inner, given, strict=False):
+                body.border("alias", source, value)
+        yield from body.graph.nodes
+
+    def leave(self, body: _Scope) -> None:
+        """Binds the node's results to what the body yields."""
+        inner = [body.lookup(one.name) for one in body.graph.outputs]
+        carried = [body.names[one.name] for one in body.graph.inputs]
+        scope, results = body, self.results
+        if self.node.op == "Loop":
+            states = max(len(carried) - 2, 0)
+            for number, value in enumerate(inner[1:]):
+                if number < states:
+                    scope.border("carry", value, carried[number + 2])
+                if number < len(results):
+                    scope.border("alias" if number < states else "stack", value, results[number])
+        elif self.node.op == "Scan":
+            states = self._scan_states(body)
+            for number, value in enumerate(inner[: len(results)]):
+                if number < states:
+                    scope.border("carry", value, carried[number])
+                scope.border("alias" if number < states else "stack", value, results[number])
+        else:
+            for value, result in zip(inner, results, strict=False):
+                scope.border("alias", value, result)
+
+    def _scan_states(self, body: _Scope) -> int:
+        scanned = self.node.attributes.get("num_scan_inputs", 0)
+        return max(len(body.graph.inputs) - (scanned if isinstance(scanned, int) else 0), 0)

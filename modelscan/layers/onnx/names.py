@@ -1,0 +1,123 @@
+"""The names that people gave their layers, as exporters carry them: scopes, module classes, parameter names.
+
+In order of trust: what `torch.onnx` notes beside a node (its module's class and path), slashes in node names (TorchScript,
+TensorFlow), and the names of the weights (a PyTorch state_dict, TensorFlow variables).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from modelscan.layers.onnx.flow import Call, Flow
+
+SCOPES, CLASSES = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.class_hierarchy"
+NAMESPACE = "namespace"
+LONGEST = 4096
+"""Characters of a metadata value that are looked at."""
+DEEPEST = 32
+"""Levels of a scope that are kept."""
+_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+_WRAPPERS = frozenset(("StatefulPartitionedCall", "PartitionedCall", "ReadVariableOp", "resource"))
+_SUFFIXES = re.compile(
+    r"(?:weight|bias|kernel|gamma|beta|running_mean|running_var|moving_mean|moving_variance|weight_[a-z]h_l\d+\w*|bias_[a-z]h_l\d+\w*|"
+    r"in_proj_weight|in_proj_bias|embeddings?|scale|zero_point|MatMul|BiasAdd|Conv2D|ReadVariableOp)(?:_[A-Za-z]*quantized|_Q4|_scale|_zp)?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a call stands in its author's program."""
+
+    scope: tuple[str, ...]
+    """Names of the modules around it, outermost first."""
+    classes: tuple[str | None, ...]
+    """Their classes, as far as the file tells; as many as names."""
+    leaf: str
+    told: bool = True
+    """Whether the file itself gives the scope."""
+    rooted: bool = False
+    """Whether the scope begins with the model's own name."""
+
+
+def place_of(call: Call) -> Place:
+    """The place of one call by its own name and metadata."""
+    metadata = call.node.metadata
+    found = _listed(metadata.get(SCOPES), metadata.get(CLASSES)) or _namespace(metadata.get(NAMESPACE))
+    leaf = call.node.title(call.index)
+    if found is not None:
+        return found
+    name = call.node.name.split(";")[0]
+    parts = tuple(part for part in name.split("/") if part and part not in _WRAPPERS)[:DEEPEST]
+    if len(parts) > 1:
+        return Place(parts[:-1], (None,) * (len(parts) - 1), parts[-1], rooted=not name.startswith("/"))
+    return Place((), (), parts[0] if parts else leaf, told=False)
+
+
+def _listed(scopes: str | None, classes: str | None) -> Place | None:
+    """`['', 'encoder', 'encoder.fc', 'linear']` with `['Model', 'Encoder', 'torch.nn…Linear', 'aten.linear.default']`."""
+    if not scopes:
+        return None
+    names = [a or b for a, b in _QUOTED.findall(scopes[:LONGEST])]
+    kinds = [a or b for a, b in _QUOTED.findall((classes or "")[:LONGEST])]
+    return _modules(names, kinds)
+
+
+def _namespace(text: str | None) -> Place | None:
+    """`: Model/encoder: Encoder/encoder.fc: torch.nn.modules.linear.Linear/linear: aten.linear.default`."""
+    if not text:
+        return None
+    pairs = [part.partition(": ") for part in text[:LONGEST].split("/")]
+    return _modules([name for name, _, _ in pairs], [kind for _, _, kind in pairs])
+
+
+def _modules(names: list[str], kinds: list[str]) -> Place | None:
+    names = names[:DEEPEST]
+    if not names:
+        return None
+    kinds = [*kinds, *[""] * len(names)][: len(names)]
+    scope: list[str] = []
+    classes: list[str | None] = []
+    outer = ""
+    for name, kind in zip(names[:-1], kinds[:-1], strict=True):
+        short = name[len(outer) + 1 :] if outer and name.startswith(outer + ".") else name
+        if short.strip(": "):
+            scope.append(short)
+            classes.append(kind or None)
+            outer = name
+    return Place(tuple(scope), tuple(classes), names[-1] or "op")
+
+
+def of_weight(name: str) -> Place | None:
+    """The module that a weight's name tells of: `layer1.0.conv1.weight`, `model/dense/kernel:0`; None for a made-up name."""
+    name = name.split(";")[0].split(":")[0] if "::" not in name else ""
+    separator = "/" if "/" in name else "."
+    parts = [part for part in name.split(separator) if part and part not in _WRAPPERS]
+    while len(parts) > 1 and _SUFFIXES.fullmatch(parts[-1]):
+        parts.pop()
+    if len(parts) < 1 or separator not in name or (len(parts) == 1 and not _SUFFIXES.search(name)):
+        return None
+    parts = parts[:DEEPEST]
+    return Place(tuple(parts), (None,) * len(parts), "", rooted=separator == "/")
+
+
+def short(kind: str) -> str:
+    """A module class as people write it: `torch.nn.Linear` for `torch.nn.modules.linear.Linear`."""
+    parts = kind.split(".")
+    if parts[:3] == ["torch", "nn", "modules"]:
+        return "torch.nn." + parts[-1]
+    return parts[-1] if parts[0] == "__main__" else kind
+
+
+def enclosing(flow: Flow, call: Call) -> tuple[str, ...]:
+    """Names of the control-flow bodies around a call, outermost first."""
+    found: list[str] = []
+    owner = call.owner
+    while owner >= 0 and len(found) < 2 * DEEPEST:
+        one = flow.owners[owner]
+        parts = [part for part in one.node.title(one.number).split("/") if part]
+        found.append(one.branch)
+        found.extend(reversed(parts))
+        owner = one.parent
+    return tuple(reversed(found))

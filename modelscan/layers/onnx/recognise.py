@@ -1,0 +1,75 @@
+"""Which calls are layers with weights: every call that takes a stored tensor is asked, none is left out."""
+
+from __future__ import annotations
+
+from modelscan.layers.onnx.catalogue.embedding import is_weight
+from modelscan.layers.onnx.flow import NONE, SCOPE, Call
+from modelscan.layers.onnx.site import LAYERS, Draft, Found, Setting, Site
+
+PARAMETERS: dict[str, tuple[int, ...]] = {
+    "Reshape": (1,),
+    "Slice": (1, 2, 3, 4),
+    "Unsqueeze": (1,),
+    "Squeeze": (1,),
+    "Gather": (1,),
+    "Pad": (1, 2, 3),
+    "Resize": (1, 2, 3),
+    "Upsample": (1,),
+    "Clip": (1, 2),
+    "Expand": (1,),
+    "Tile": (1,),
+    "TopK": (1,),
+    "Dropout": (1, 2),
+    "Split": (1,),
+    "OneHot": (1, 2),
+    "ConstantOfShape": (0,),
+    "Range": (0, 1, 2),
+    "NonMaxSuppression": (2, 3, 4),
+    "CumSum": (1,),
+    "Trilu": (1,),
+    "QuantizeLinear": (1, 2),
+    "DequantizeLinear": (1, 2),
+    "com.microsoft:QuantizeLinear": (1, 2),
+    "com.microsoft:DequantizeLinear": (1, 2),
+    "Loop": (0, 1),
+    "If": (0,),
+}
+"""Inputs that steer an operator and are no weights, whatever their type."""
+
+
+def recognise(setting: Setting) -> list[Found]:
+    """All layers with stored tensors, in graph order. A call that a layer owns already is no layer of its own."""
+    found: list[Found] = []
+    for call in setting.flow.calls:
+        if call.index in setting.taken or not _takes_stored(setting, call):
+            continue
+        site = Site(setting, call)
+        function = LAYERS.get(call.op)
+        one = function(site) if function is not None else None
+        one = one or _opaque(site)
+        if one is not None and (one.drafts or one.observations):
+            setting.taken.update(other.index for other in (one.call, *one.fused))
+            found.append(one)
+    return found
+
+
+def _takes_stored(setting: Setting, call: Call) -> bool:
+    """Whether a stored tensor ends its way here: taken by this call, whose own result is not static any more."""
+    if call.node.domain == SCOPE or (call.outputs and call.outputs[0] in setting.views):
+        return False
+    return any(value in setting.views for value in call.inputs)
+
+
+def _opaque(site: Site) -> Found | None:
+    """An operator without a formula: what it takes besides parameters is listed as its own."""
+    steering = PARAMETERS.get(site.call.op, ())
+    drafts = []
+    for place, value in enumerate(site.call.inputs):
+        view = site.view(place)
+        if value == NONE or place in steering or view is None or view.elements < 2 or not is_weight(site, place):
+            continue
+        drafts.append(Draft(f"input_{place}", value, ()))
+    if not drafts:
+        return None
+    free = tuple(value for value in site.call.inputs if value != NONE and value not in site.setting.views)
+    return Found(site.call.node.op, site.call, drafts, inputs=free, output=site.output, known=False)

@@ -1,0 +1,117 @@
+"""Shapes of all values, forward through the flat graph, each axis with its origin.
+
+On top of what the reader brings (general inference and the file's own declarations), rules for the operators that general
+inference does not know (com.microsoft, quantised ones) and for those that matter as evidence: an axis that was read off a
+weight says so, and never attests that same weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from modelscan.layers.onnx.axes import FREE, OPAQUE, UNKNOWN, Axes, Axis, broadcast, from_shape, merged
+from modelscan.layers.onnx.flow import NONE, Call, Flow
+from modelscan.layers.onnx.views import View
+
+Rule = Callable[["Shapes", Call], "list[Axes | None]"]
+RULES: dict[str, Rule] = {}
+"""By operator, filled by the `rule` decorator in the modules of shape rules."""
+
+
+def rule(*operators: str) -> Callable[[Rule], Rule]:
+    """Registers a shape rule for operators; contrib ones are written with their domain."""
+
+    def register(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(operators, function))
+        return function
+
+    return register
+
+
+class Shapes:
+    """The axes and element types of every value."""
+
+    def __init__(self, flow: Flow, views: dict[int, View]) -> None:
+        self.flow, self.views = flow, views
+        self.axes: list[Axes | None] = [None] * len(flow.names)
+        self.dtypes: list[str | None] = [info.dtype if info is not None else None for info in flow.infos]
+        self.computed: dict[int, Axes] = {}
+        """What the rules made of a value, before declarations were merged in: what a declaration can contradict."""
+        for value, tensor in enumerate(flow.tensors):
+            if tensor is not None:
+                self.axes[value] = tuple(Axis(size, value) for size in tensor.shape)
+                self.dtypes[value] = tensor.dtype
+        for value, sparse in flow.sparse.items():
+            self.axes[value] = tuple(Axis(size, value) for size in sparse.shape)
+        for value in range(len(flow.names)):
+            if self.axes[value] is None and flow.producer[value] == NONE:
+                self.axes[value] = self._known(value)
+
+    def of(self, value: int) -> Axes | None:
+        """The axes of a value, None when not even the rank is known or the value is omitted."""
+        return self.axes[value] if value != NONE else None
+
+    def input(self, call: Call, position: int) -> Axes | None:
+        """The axes of an input, None when it is unknown or omitted."""
+        return self.of(call.inputs[position]) if position < len(call.inputs) else None
+
+    def propagate(self) -> None:
+        """Fills in the outputs of all calls, in order."""
+        for call in self.flow.calls:
+            function = RULES.get(call.op)
+            made = function(self, call) if function is not None and call.outputs else []
+            for number, value in enumerate(call.outputs):
+                if value == NONE or self.axes[value] is not None:
+                    continue
+                view, mine = self.views.get(value), made[number] if number < len(made) else None
+                if mine is None and view is not None:
+                    mine = _of_view(view)
+                if mine is not None:
+                    self.computed[value] = mine
+                self.axes[value] = merged(mine, self._known(value))
+                if self.dtypes[value] is None and function is not None and call.inputs and call.inputs[0] != NONE:
+                    self.dtypes[value] = self.dtypes[call.inputs[0]] if call.op not in _RETYPING else None
+
+    def _known(self, value: int) -> Axes | None:
+        """What the file declares, completed by what the reader's inference found."""
+        info, stated = self.flow.infos[value], self.flow.declared[value]
+        free = from_shape(stated.shape) if stated is not None and stated.shape is not None else None
+        found = from_shape(info.shape, OPAQUE) if info is not None and info.shape is not None else None
+        return merged(free, found)
+
+
+_RETYPING = frozenset(("Cast", "CastLike", "Shape", "Size", "ArgMax", "ArgMin", "Equal", "Less", "Greater", "Not", "IsNaN"))
+
+
+def _of_view(view: View) -> Axes:
+    sources = {piece.value for piece in view.pieces}
+    source = sources.pop() if len(sources) == 1 else OPAQUE
+    return tuple(Axis(size, source) for size in view.shape)
+
+
+def elementwise(shapes: Shapes, call: Call) -> list[Axes | None]:
+    """All inputs broadcast together."""
+    return [broadcast([shapes.of(value) for value in call.inputs if value != NONE])]
+
+
+def same(shapes: Shapes, call: Call) -> list[Axes | None]:
+    """The first output has the shape of the first input."""
+    return [shapes.input(call, 0)]
+
+
+def with_last(axes: Axes | None, last: Axis) -> Axes | None:
+    """The axes with another last one."""
+    return None if not axes else (*axes[:-1], last)
+
+
+def axis_of(shapes: Shapes, call: Call, position: int, axis: int) -> Axis:
+    """One axis of an input, UNKNOWN where that is not known."""
+    axes = shapes.input(call, position)
+    if axes is None or not -len(axes) <= axis < len(axes):
+        return UNKNOWN
+    return axes[axis]
+
+
+def fixed(size: int | None) -> Axis:
+    """A size that an attribute or a definition gives."""
+    return Axis(size, FREE)

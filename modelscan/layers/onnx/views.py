@@ -1,0 +1,350 @@
+"""Stored tensors on their way to the operators that use them: what static operators make of a weight's shape.
+
+A `View` is a value that depends on stored tensors only. It knows which box of it comes from which stored tensor, so that
+a kernel put together from several tensors (or several kernels cut from one) is checked piece by piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
+
+from modelscan.layers.onnx.flow import NONE, Call, Flow
+
+Sizes = tuple[int, ...]
+MAX_PIECES = 256
+"""A view of more pieces than this is followed no further; the tensors then belong to the operator that joins them."""
+QUANTISED = ("DequantizeLinear", "com.microsoft:DequantizeLinear")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A box of a view that comes from one stored tensor."""
+
+    value: int
+    """The stored value."""
+    start: Sizes
+    extent: Sizes
+    whole: bool = True
+    """Whether it holds all elements of the stored tensor."""
+    part: str = ""
+    """Which elements it holds where it is not whole."""
+
+    @property
+    def elements(self) -> int:
+        """Elements in the box."""
+        return prod(self.extent)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A static value."""
+
+    shape: Sizes
+    pieces: tuple[Piece, ...]
+    extras: tuple[tuple[str, int], ...] = ()
+    """Stored values that belong to it without being its elements: (`scale`, value), (`zero_point`, value)."""
+    path: tuple[str, ...] = ()
+    """The operators between the store and this value."""
+    dtype: str | None = None
+    """Element type of the stored tensor if nothing on the way changed it."""
+
+    @property
+    def elements(self) -> int:
+        """Elements of the value."""
+        return prod(self.shape)
+
+    def then(self, op: str, shape: Sizes, pieces: tuple[Piece, ...]) -> View:
+        """The view after one more operator."""
+        return replace(self, shape=shape, pieces=pieces, path=(*self.path, op))
+
+
+def views(flow: Flow) -> dict[int, View]:
+    """Views of all values that depend on stored tensors only, by value number."""
+    found: dict[int, View] = {}
+    for value, tensor in enumerate(flow.tensors):
+        if tensor is not None:
+            zero = (0,) * len(tensor.shape)
+            found[value] = View(tensor.shape, (Piece(value, zero, tensor.shape),), dtype=tensor.dtype)
+    for call in flow.calls:
+        _follow(flow, call, found)
+    return found
+
+
+def _follow(flow: Flow, call: Call, found: dict[int, View]) -> None:
+    if not call.inputs or not call.outputs or call.inputs[0] not in found:
+        return
+    if call.op == "Split":
+        for value, part in zip(call.outputs, _split(flow, call, found[call.inputs[0]]), strict=False):
+            if value != NONE:
+                found.setdefault(value, part)
+        return
+    step = _STEPS.get(call.op)
+    view: View | None = step(flow, call, found) if step is not None else None
+    if view is not None and len(view.pieces) <= MAX_PIECES and call.outputs[0] != NONE:
+        found.setdefault(call.outputs[0], view)
+
+
+def constant(flow: Flow, value: int) -> tuple[int, ...] | None:
+    """Contents of a small integer constant; None when they are not known."""
+    held = flow.contents.get(value)
+    if held is None or not all(isinstance(one, int) for one in held):
+        return None
+    return tuple(int(one) for one in held)
+
+
+def operand(flow: Flow, call: Call, position: int, attribute: str) -> tuple[int, ...] | None:
+    """Axes and the like: an attribute in older opsets, a constant input in newer ones."""
+    stated = call.integers(attribute)
+    if stated is not None or len(call.inputs) <= position or call.inputs[position] == NONE:
+        return stated
+    return constant(flow, call.inputs[position])
+
+
+def normalised(axes: tuple[int, ...], rank: int) -> tuple[int, ...] | None:
+    """Axes counted from the front; None when one is out of range or named twice."""
+    front = tuple(axis + rank if axis < 0 else axis for axis in axes)
+    return front if all(0 <= axis < rank for axis in front) and len(set(front)) == len(front) else None
+
+
+def _same(_: Flow, call: Call, found: dict[int, View]) -> View:
+    view = found[call.inputs[0]]
+    after = view.then(call.node.op, view.shape, view.pieces)
+    return replace(after, dtype=None) if call.node.op.startswith("Cast") else after
+
+
+def _quantised(flow: Flow, call: Call, found: dict[int, View]) -> View:
+    view = _same(flow, call, found)
+    names = ("scale", "zero_point")
+    extras = tuple(
+        (name, piece.value) for name, value in zip(names, call.inputs[1:3], strict=False) if value in found for piece in found[value].pieces
+    )
+    return replace(view, extras=view.extras + extras, dtype=None)
+
+
+def _transpose(_: Flow, call: Call, found: dict[int, View]) -> View | None:
+    view = found[call.inputs[0]]
+    rank = len(view.shape)
+    order = call.integers("perm") or tuple(reversed(range(rank)))
+    if sorted(order) != list(range(rank)):
+        return None
+    return view.then(
+        "Transpose",
+        _permuted(view.shape, order),
+        tuple(replace(one, start=_permuted(one.start, order), extent=_permuted(one.extent, order)) for one in view.pieces),
+    )
+
+
+def _permuted(sizes: Sizes, order: Sizes) -> Sizes:
+    return tuple(sizes[axis] for axis in order)
+
+
+def _reshape(flow: Flow, call: Call, found: dict[int, View]) -> View | None:
+    view = found[call.inputs[0]]
+    if call.op == "Flatten":
+        axis = call.integer("axis", 1)
+        axis = axis + len(view.shape) if axis < 0 else axis
+        target: Sizes | None = (prod(view.shape[:axis]), prod(view.shape[axis:]))
+    else:
+        target = operand(flow, call, 1, "shape")
+    shape = resolved(view.shape, target, keep_zero=bool(call.integer("allowzero", 0))) if target is not None else None
+    if shape is None:
+        return None
+    if len(view.pieces) == 1:
+        only = view.pieces[0]
+        return view.then(call.op, shape, (replace(only, start=(0,) * len(shape), extent=shape),))
+    return _reboxed(view, shape)
+
+
+def _reboxed(view: View, shape: Sizes) -> View | None:
+    """Pieces joined along the first axis stay boxes as long as a reshape keeps whole rows of the new first axis."""
+    if not view.shape or not shape or any(one.extent[1:] != view.shape[1:] for one in view.pieces):
+        return None
+    row = prod(shape[1:])
+    pieces = []
+    for one in view.pieces:
+        first, size = one.start[0] * prod(view.shape[1:]), one.elements
+        if not row or first % row or size % row:
+            return None
+        pieces.append(replace(one, start=(first // row, *(0,) * (len(shape) - 1)), extent=(size // row, *shape[1:])))
+    return view.then("Reshape", shape, tuple(pieces))
+
+
+def resolved(before: Sizes, target: Sizes, *, keep_zero: bool = False) -> Sizes | None:
+    """The shape that Reshape yields: 0 copies, -1 is what is left; None when that is impossible."""
+    shape = [before[axis] if size == 0 and not keep_zero and axis < len(before) else size for axis, size in enumerate(target)]
+    total, known = prod(before), prod(size for size in shape if size != -1)
+    if shape.count(-1) == 1 and known > 0 and total % known == 0:
+        shape[shape.index(-1)] = total // known
+    return tuple(shape) if prod(shape) == total and all(size >= 0 for size in shape) else None
+
+
+def _unsqueeze(flow: Flow, call: Call, found: dict[int, View]) -> View | None:
+    view = found[call.inputs[0]]
+    axes = operand(flow, call, 1, "axes")
+    rank = len(view.shape) + len(axes or ())
+    front = normalised(axes, rank) if axes is not None else None
+    if front is None:
+        return None
+
+    def widen(sizes: Sizes, fill: int) -> Sizes:
+        left = iter(sizes)
+        return tuple(fill if axis in front else next(left) for axis in range(rank))
+
+    pieces = tuple(replace(one, start=widen(one.start, 0), extent=widen(one.extent, 1)) for one in view.pieces)
+    return view.then("Unsqueeze", widen(view.shape, 1), pieces)
+
+
+def _squeeze(flow: Flow, call: Call, found: dict[int, View]) -> View | None:
+    view = found[call.inputs[0]]
+    axes = operand(flow, call, 1, "axes")
+    if axes is None:
+        axes = tuple(axis for axis, size in enumerate(view.shape) if size == 1)
+    front = normalised(axes, len(view.shape))
+    if front is None or any(view.shape[axis] != 1 for axis in front):
+        return None
+
+    def narrow(sizes: Sizes) -> Sizes:
+        return tuple(size for axis, size in enumerate(sizes) if axis not in front)
+
+    pieces = tuple(replace(one, start=narrow(one.start), extent=narrow(one.extent)) for one in view.pieces)
+    return view.then("Squeeze", narrow(view.shape), pieces)
+
+
+def _slice(flow: Flow, call: Call, found: dict[int, View]) -> View | None:
+    view = found[call.inputs[0]]
+    starts, ends = operand(flow, call, 1, "starts"), operand(flow, call, 2, "ends")
+    if starts is None or ends is None or len(starts) != len(ends):
+        return None
+    axes = operand(flow, call, 3, "axes")
+    if axes is None:
+        axes = tuple(range(len(starts)))
+    steps = operand(flow, call, 4, "steps") or (1,) * len(starts)
+    front = normalised(axes, len(view.shape))
+    if front is None or len(front) != len(starts) or any(step != 1 for step in steps):
+        return None
+    low, high = [0] * len(view.shape), list(view.shape)
+    for axis, start, end in zip(front, starts, ends, strict=True):
+        size = view.shape[axis]
+        low[axis] = min(max(start + size if start < 0 else start, 0), size)
+        high[axis] = max(min(max(end + size if end < 0 else end, 0), size), low[axis])
+    return _cut(view, "Slice", tuple(low), tuple(high))
+
+
+def _cut(view: View, op: str, low: Sizes, high: Sizes) -> View:
+    pieces = []
+    for one in view.pieces:
+        start = tuple(max(a, b) for a, b in zip(one.start, low, strict=True))
+        stop = tuple(min(a + n, b) for a, n, b in zip(one.start, one.extent, high, strict=True))
+        extent = tuple(b - a for a, b in zip(start, stop, strict=True))
+        if all(size > 0 for size in extent):
+            place = tuple(a - b for a, b in zip(start, low, strict=True))
+            if extent == one.extent:
+                pieces.append(replace(one, start=place))
+            else:
+                where = ", ".join(f"{a}:{b}" for a, b in zip(start, stop, strict=True))
+                pieces.append(Piece(one.value, place, extent, whole=False, part=f"{one.part}[{where}]"))
+    return view.then(op, tuple(b - a for a, b in zip(low, high, strict=True)), tuple(pieces))
+
+
+def _split(flow: Flow, call: Call, view: View) -> list[View]:
+    axis = call.integer("axis", 0)
+    axis = axis + len(view.shape) if axis < 0 else axis
+    if not 0 <= axis < len(view.shape):
+        return []
+    sizes = operand(flow, call, 1, "split")
+    count = call.integer("num_outputs", len(call.outputs))
+    if sizes is None and (len(call.inputs) > 1 or count < 1):
+        return []
+    if sizes is None:
+        chunk = -(-view.shape[axis] // count)
+        sizes = tuple(min(chunk, max(view.shape[axis] - chunk * number, 0)) for number in range(count))
+    cut, at = [], 0
+    for size in sizes:
+        low = tuple(at if one == axis else 0 for one in range(len(view.shape)))
+        high = tuple(min(at + size, full) if one == axis else full for one, full in enumerate(view.shape))
+        cut.append(_cut(view, "Split", low, high))
+        at += size
+    return cut
+
+
+def _concat(_: Flow, call: Call, found: dict[int, View]) -> View | None:
+    parts = [found[value] for value in call.inputs if value in found]
+    rank = len(parts[0].shape)
+    axis = call.integer("axis", 0)
+    axis = axis + rank if axis < 0 else axis
+    if len(parts) != len(call.inputs) or not 0 <= axis < rank or any(len(part.shape) != rank for part in parts):
+        return None
+    pieces, at = [], 0
+    for part in parts:
+        if part.shape[:axis] + part.shape[axis + 1 :] != parts[0].shape[:axis] + parts[0].shape[axis + 1 :]:
+            return None
+        for one in part.pieces:
+            pieces.append(replace(one, start=tuple(a + at if n == axis else a for n, a in enumerate(one.start))))
+        at += part.shape[axis]
+    shape = tuple(at if n == axis else size for n, size in enumerate(parts[0].shape))
+    extras = tuple(extra for part in parts for extra in part.extras)
+    joined = View(shape, _merged(pieces, axis), extras, (*parts[0].path, "Concat"), parts[0].dtype)
+    return joined if all(part.dtype == joined.dtype for part in parts) else replace(joined, dtype=None)
+
+
+def _merged(pieces: list[Piece], axis: int) -> tuple[Piece, ...]:
+    """Parts of one tensor that lie side by side become one piece, a whole one when together they hold all of it."""
+    merged: list[Piece] = []
+    for one in pieces:
+        last = merged[-1] if merged else None
+        beside = last is not None and last.value == one.value and not last.whole and not one.whole
+        if last is not None and beside and last.start[axis] + last.extent[axis] == one.start[axis]:
+            extent = tuple(a + one.extent[axis] if n == axis else a for n, a in enumerate(last.extent))
+            merged[-1] = replace(last, extent=extent, part=f"{last.part} + {one.part}")
+        else:
+            merged.append(one)
+    return tuple(merged)
+
+
+def settled(view: View, flow: Flow) -> View:
+    """The view with pieces that hold all of their tensor marked so, gates cut apart and joined again in another order."""
+    pieces = []
+    for one in view.pieces:
+        tensor = flow.tensors[one.value]
+        full = tensor is not None and one.elements == tensor.elements
+        pieces.append(replace(one, whole=True, part="") if full and not one.whole else one)
+    return replace(view, pieces=tuple(pieces))
+
+
+def _combined(_: Flow, call: Call, found: dict[int, View]) -> View | None:
+    """Static arithmetic: every stored operand of the result's own size holds each of its elements; the others are extras."""
+    parts = [found.get(value) for value in call.inputs if value != NONE]
+    known = [part for part in parts if part is not None]
+    if len(known) != len(parts):
+        return None
+    main = max(known, key=lambda part: part.elements)
+    if any(part.elements not in (1, main.elements) and len(part.shape) > len(main.shape) for part in known):
+        return None
+    pieces, extras = list(main.pieces), list(main.extras)
+    for part in known:
+        if part is main:
+            continue
+        if part.shape == main.shape:
+            pieces.extend(part.pieces)
+        else:
+            extras.extend(("factor", piece.value) for piece in part.pieces)
+        extras.extend(part.extras)
+    return View(main.shape, tuple(pieces), tuple(extras), (*main.path, call.op), None)
+
+
+_STEPS: dict[str, Callable[[Flow, Call, dict[int, View]], View | None]] = {
+    **dict.fromkeys(
+        ("Identity", "Cast", "CastLike", "Dropout", "Sqrt", "Neg", "Reciprocal", "Exp", "Abs", "Relu", "Tanh", "Sigmoid"), _same
+    ),
+    **dict.fromkeys((*QUANTISED, "QuantizeLinear", "com.microsoft:QuantizeLinear"), _quantised),
+    "Transpose": _transpose,
+    "Reshape": _reshape,
+    "Flatten": _reshape,
+    "Unsqueeze": _unsqueeze,
+    "Squeeze": _squeeze,
+    "Slice": _slice,
+    "Concat": _concat,
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Where", "Max", "Min"), _combined),
+}
