@@ -153,6 +153,6 @@ def inline(graph: Graph, limit: int) -> Graph:
     every node has a name, which in a body counts from there. A tensor of a function keeps its identity, so that two calls share it. Calls of a function inside
     itself, and calls beyond `limit` further nodes, stay calls.
     """
-    if not graph.functions:
-        return graph
+    if graph.inlined is not None or not graph.functions:
+        return graph.inlined or graph
     return _Inliner(graph.functions, limit).graph(graph, str, "", {}, ())

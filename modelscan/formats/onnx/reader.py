@@ -7,7 +7,7 @@ from typing import Any
 
 from modelscan.errors import UnreadableFile
 from modelscan.formats import Artifact
-from modelscan.formats.onnx import external, shapes, structure
+from modelscan.formats.onnx import external, integrity, operators, shapes, structure
 from modelscan.formats.onnx.context import Extent, Reading
 from modelscan.formats.onnx.proto import (
     MODEL_DOC,
@@ -57,7 +57,10 @@ def read(artifact: Artifact, limits: Limits) -> Model:
         reading.note_error(broken[0], "")
     external.check_layout(reading)
     facts = _facts(reading, parts, numbers)
+    graph = integrity.check(reading, graph)
+    operators.check(reading, graph, facts, MODEL_GRAPH in parts)
     graph = _with_shapes(reading, graph, facts["ir_version"])
+    integrity.unused(reading, graph)
     return Model(
         format="onnx",
         catalogue="onnx",
@@ -79,6 +82,9 @@ def _graph(reading: Reading, parts: dict[int, list[Extent]]) -> Graph:
     functions: dict[FunctionKey, Function] = {}
     for index, extent in enumerate(parts.get(MODEL_FUNCTIONS, ())):
         one = structure.function(reading, extent, index)
+        if one.key in functions:
+            text = f"function {one.domain}.{one.name} is defined twice"
+            reading.note("duplicate-function", text, layer=one.name, offset=extent[0], where=f"functions[{index}]")
         functions.setdefault(one.key, one)
     training: dict[str, Graph] = {}
     for index, extent in enumerate(parts.get(MODEL_TRAINING, ())):

@@ -1,0 +1,193 @@
+"""The graph's own consistency: every value defined once and before its use, every operator known, functions that end.
+
+One pass over each scope from the innermost outwards: a body hands the names it captures to the node that holds it, which then
+needs them like its inputs. Shadowing a name of an outer scope is legal and silent, and so is an initializer that is also an input.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from modelscan.formats.onnx.context import Reading
+from modelscan.graph import Function, FunctionKey, Graph, Node
+from modelscan.model import Observation
+
+Needs = dict[str, str]
+"""Names that a scope takes from outside, each with the place that needs it first."""
+
+
+def settle(reading: Reading, graph: Graph, where: str, extra: Iterable[str] = ()) -> tuple[Graph, Needs]:
+    """The graph with its nodes, and those of its bodies, in an order in which they can run; and what it needs from outside.
+
+    Args:
+        reading: takes the observations.
+        graph: one scope.
+        where: field path of the scope.
+        extra: names that are defined besides inputs and initializers (formal inputs of a function).
+    """
+    defined = Counter(one.name for one in graph.inputs)
+    defined.update(name for name in graph.initializers if name not in defined)
+    defined.update(extra)
+    produced: dict[str, int] = {}
+    needs: list[Needs] = []
+    nodes = []
+    for index, one in enumerate(graph.nodes):
+        node, captured = _captured(reading, one, f"{where}.node[{index}]")
+        nodes.append(node)
+        needs.append(captured)
+        for name in node.outputs:
+            if name:
+                defined[name] += 1
+                produced[name] = index
+    _note_duplicates(reading, graph, defined, where)
+    missing: Needs = {}
+    late = []
+    for index, names in enumerate(needs):
+        for name, place in names.items():
+            if name not in defined:
+                missing.setdefault(name, place)
+            elif produced.get(name, -1) >= index:
+                late.append(index)
+    for one_out in graph.outputs:
+        if one_out.name not in defined and one_out.name:
+            missing.setdefault(one_out.name, f"{where}.output {one_out.name}")
+    if late:
+        nodes = _sorted(reading, nodes, needs, produced, late[0], where)
+    if late or any(node.graphs for node in nodes):
+        graph = replace(graph, nodes=tuple(nodes))
+    return graph, missing
+
+
+def _captured(reading: Reading, node: Node, where: str) -> tuple[Node, Needs]:
+    """A node with settled bodies, and every name that it needs."""
+    needs = {name: where for name in node.inputs if name}
+    if not node.graphs:
+        return node, needs
+    graphs = {}
+    for key, body in node.graphs.items():
+        graphs[key], inner = settle(reading, body, f"{where}.{key}")
+        needs.update({name: place for name, place in inner.items() if name not in needs})
+    return replace(node, graphs=graphs), needs
+
+
+def _note_duplicates(reading: Reading, graph: Graph, defined: Counter[str], where: str) -> None:
+    if all(count == 1 for count in defined.values()):
+        return
+    for name, count in defined.items():
+        if count > 1:
+            by = next((f"node {node.title(index)}" for index, node in enumerate(graph.nodes) if name in node.outputs), "the inputs")
+            reading.note("duplicate-value", f"{name} is defined {count} times, by {by} among others", tensor=name, where=where)
+
+
+def _sorted(reading: Reading, nodes: list[Node], needs: list[Needs], produced: Mapping[str, int], first: int, where: str) -> list[Node]:
+    """The nodes in an order in which they can run; those of a cycle at the end, in file order."""
+    named = [node if node.name else replace(node, name=node.title(index)) for index, node in enumerate(nodes)]
+    users: dict[int, list[int]] = {}
+    waiting = []
+    for index, names in enumerate(needs):
+        sources = {produced[name] for name in names if name in produced}
+        waiting.append(len(sources))
+        for source in sources:
+            users.setdefault(source, []).append(index)
+    ready = [index for index, count in enumerate(waiting) if not count]
+    order = []
+    for index in ready:  # grows while it is walked
+        order.append(index)
+        for user in users.get(index, ()):
+            waiting[user] -= 1
+            if not waiting[user]:
+                ready.append(user)
+    node = named[first]
+    if len(order) < len(named):
+        left = [index for index, count in enumerate(waiting) if count]
+        some = ", ".join(named[index].name for index in left[:5])
+        text = f"{len(left):,} nodes wait for one another in a circle, among them {some}"
+        reading.note("graph-cycle", text, layer=named[left[0]].name, offset=named[left[0]].offset, where=f"{where}.node[{left[0]}]")
+        order.extend(left)
+    else:
+        text = f"node {node.name} uses a value before the node that computes it"
+        reading.note("unsorted-nodes", text, layer=node.name, offset=node.offset, where=f"{where}.node[{first}]")
+    return [named[index] for index in order]
+
+
+def check(reading: Reading, graph: Graph) -> Graph:
+    """The whole model: the root settled, with functions and training graphs; all that does not fit together noted."""
+    graph, missing = settle(reading, graph, "graph")
+    for name, place in missing.items():
+        if place.startswith("graph.output "):
+            reading.note("undefined-output", f"{name} is an output and nowhere defined", tensor=name, where=place)
+        else:
+            reading.note("undefined-input", f"{name} is used and nowhere defined", tensor=name, where=place)
+    # What a training graph does not define itself it takes from the inference graph (docs/IR.md, TrainingInfoProto).
+    training = {path: settle(reading, one, path)[0] for path, one in graph.training.items()}
+    functions = {key: _checked_function(reading, one) for key, one in graph.functions.items()}
+    graph = replace(graph, training=training, functions=functions)
+    if functions:
+        _check_functions(reading, graph)
+    return graph
+
+
+def _checked_function(reading: Reading, function: Function) -> Function:
+    where = f"function {function.name}"
+    body, missing = settle(reading, function.graph, where, function.inputs)
+    produced = {name for node in body.nodes for name in node.outputs} | set(function.inputs)
+    missing.update({name: where for name in function.outputs if name not in produced})
+    for name, place in missing.items():
+        reading.note("undefined-input", f"{name} is nowhere defined in the function", tensor=name, where=place)
+    return replace(function, graph=body)
+
+
+def _calls(graph: Graph, functions: Mapping[FunctionKey, Function]) -> Counter[FunctionKey]:
+    """How often each function is called in a scope and its bodies."""
+    found: Counter[FunctionKey] = Counter()
+    for _, scope in graph.scopes():
+        found.update(key for node in scope.nodes if (key := (node.domain, node.op, node.overload)) in functions)
+    return found
+
+
+def _check_functions(reading: Reading, graph: Graph) -> None:
+    """Functions that call themselves, also through others, and calls that multiply beyond any bound."""
+    calls = {key: _calls(function.graph, graph.functions) for key, function in graph.functions.items()}
+    sizes: dict[FunctionKey, int] = {}
+    state: dict[FunctionKey, int] = {}
+    for start in graph.functions:
+        stack = [(start, iter(calls[start]))]
+        if start in state:
+            continue
+        state[start] = 1
+        while stack:
+            key, rest = stack[-1]
+            inner = next(rest, None)
+            if inner is None:
+                stack.pop()
+                state[key] = 2
+                sizes[key] = len(graph.functions[key].graph.nodes) + sum(sizes.get(one, 0) * count for one, count in calls[key].items())
+            elif inner not in state:
+                state[inner] = 1
+                stack.append((inner, iter(calls[inner])))
+            elif state[inner] == 1:
+                text = f"function {inner[1]} calls itself" + ("" if inner == key else f" through {key[1]}")
+                reading.note("recursive-function", text, layer=inner[1], where=f"functions > {inner[1]}")
+    total = sum(sizes[key] * count for key, count in _calls(graph, graph.functions).items())
+    limit = reading.limits.inlined_nodes
+    if total > limit:
+        text = f"its functions come to {total:,} nodes once their calls are followed, more than the limit of {limit:,}"
+        reading.note("limit-exceeded", text, where="functions")
+
+
+def unused(reading: Reading, graph: Graph) -> None:
+    """Initializers that no node and no output uses, in any scope."""
+    used = {one.name for one in graph.outputs}
+    for _, scope in graph.scopes():
+        used.update(name for node in scope.nodes for name in node.inputs)
+        used.update(one.name for one in scope.outputs)
+    for one in graph.training.values():
+        used.update(name for _, scope in one.scopes() for node in scope.nodes for name in node.inputs)
+    for _, scope in graph.scopes():
+        for name, tensor in scope.initializers.items():
+            if name not in used:
+                reading.seen.append(
+                    Observation("unused-initializer", f"{tensor.name} is stored and nowhere used", None, tensor.name, tensor.offset)
+                )

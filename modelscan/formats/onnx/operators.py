@@ -1,0 +1,89 @@
+"""What the onnx package's registry says of the operators that a model uses, and what the model says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from modelscan.formats.onnx.context import Reading
+from modelscan.graph import FunctionKey, Graph
+from modelscan.model import Severity
+
+STANDARD = frozenset({"", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "ai.onnx.preview"})
+_RUNTIME = frozenset(
+    {
+        "Affine",
+        "Crop",
+        "DynamicSlice",
+        "GivenTensorFill",
+        "ImageScaler",
+        "ParametricSoftplus",
+        "Scale",
+        "ScaledTanh",
+        "SimplifiedLayerNormalization",
+    }
+)
+"""Operators that ONNX Runtime keeps in the standard domain without their being in the standard
+(onnxruntime/core/graph/contrib_ops/onnx_deprecated_operators.cc, contrib_defs.cc)."""
+_TWO_GIB = (1 << 31) - 1
+
+
+def check(reading: Reading, graph: Graph, facts: Mapping[str, Any], has_graph: bool) -> None:
+    """Versions and operators."""
+    version = facts.get("ir_version")
+    if not has_graph:
+        reading.note("missing-graph", "the model has no graph")
+    if version is None:
+        reading.note("missing-ir-version", "no ir_version is given")
+    if reading.wire.size > _TWO_GIB:
+        text = f"{reading.wire.size:,} bytes; a protobuf message ends at {_TWO_GIB:,}"
+        reading.note("protobuf-over-2-gib", text)
+    if not graph.opsets and (version or 3) >= 3 and has_graph:
+        reading.note("missing-opset", "no opset_import is given")
+    _check_scope(reading, graph, graph.opsets, graph.functions, "graph")
+    for function in graph.functions.values():
+        _check_scope(reading, function.graph, {**graph.opsets, **function.graph.opsets}, graph.functions, f"function {function.name}")
+
+
+def _check_scope(reading: Reading, graph: Graph, opsets: Mapping[str, int], functions: Collection[FunctionKey], where: str) -> None:
+    """Each operator once: whether its domain is imported, its version known, and the operator in it."""
+    from onnx import defs
+
+    seen: set[tuple[str, str]] = set()
+    domains: set[str] = set()
+    for path, scope in graph.scopes():
+        for index, node in enumerate(scope.nodes):
+            kind = (node.domain, node.op)
+            if kind in seen or (node.domain, node.op, node.overload) in functions:
+                continue
+            seen.add(kind)
+            place = f"{where} > {path}.node[{index}]" if path else f"{where}.node[{index}]"
+            if node.domain not in domains:
+                domains.add(node.domain)
+                _check_domain(reading, node.domain, opsets, place)
+            if node.domain in STANDARD and not _known(defs, node.op, node.domain, opsets.get(node.domain)):
+                version = f" {opsets[node.domain]}" if node.domain in opsets else ""
+                text = f"{node.op or 'an operator without name'} is none of {node.domain or 'ai.onnx'}{version}"
+                milder = Severity.MEDIUM if node.op in _RUNTIME or defs.has(node.op, domain=node.domain) else None
+                reading.note("unknown-operator", text, layer=node.title(index), offset=node.offset, where=place, severity=milder)
+
+
+def _check_domain(reading: Reading, domain: str, opsets: Mapping[str, int], where: str) -> None:
+    from onnx import defs
+
+    shown = domain or "ai.onnx"
+    if domain not in opsets:
+        if opsets:
+            milder = None if domain in STANDARD else Severity.MEDIUM
+            reading.note("missing-opset", f"operators of {shown} are used, and no version of it is imported", where=where, severity=milder)
+    elif not domain and opsets[domain] > defs.onnx_opset_version():
+        text = f"opset {opsets[domain]} of {shown}; the installed onnx package knows {defs.onnx_opset_version()}"
+        reading.note("opset-newer", text, where="opset_import")
+    elif opsets[domain] < 1:
+        reading.note("missing-opset", f"opset {opsets[domain]} of {shown} does not exist", where="opset_import")
+
+
+def _known(defs: Any, op: str, domain: str, version: int | None) -> bool:
+    if version is None or (not domain and version > defs.onnx_opset_version()):
+        return bool(defs.has(op, domain=domain))
+    return bool(defs.has(op, version, domain))
