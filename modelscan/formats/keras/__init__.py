@@ -1,0 +1,1 @@
+"""Keras files of every version: the `.keras` archive and HDF5 in its three layouts."""

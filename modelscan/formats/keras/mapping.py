@@ -1,0 +1,132 @@
+"""Which group of a Keras 3 weights tree belongs to which block: one implementation for every version since 2.12.
+
+The rule is Keras' own: a container `layers` numbers its members per class (see `naming`). Since Keras 3.6 each `vars` group
+carries the layer's name; where it does, it decides, and a disagreement with the rule is noted: two layers of one class
+whose groups were swapped must never look like a match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelscan.formats.keras.naming import container_names, stored_blocks
+from modelscan.formats.keras.store import Store, kind_of
+from modelscan.model import Claim, Kind, Observation, StoredTensor
+from modelscan.topology import Block
+
+CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
+"""The group that holds a model's layers; the second name is that of Keras 2.12 and 2.13."""
+
+
+class TreeMapping:
+    """Assigns the tensors of a weights tree to the blocks of a model."""
+
+    def __init__(self, store: Store, seen: list[Observation]) -> None:
+        self.names = {path.replace("\\", "/"): path for path in store.tensors}  # files written on Windows have backslashes
+        self.tensors = {clean: store.tensors[path] for clean, path in self.names.items()}
+        self.attributes = {path.replace("\\", "/"): values for path, values in store.attributes.items()}
+        self.children = _children([*self.tensors, *self.attributes])
+        self.seen = seen
+        self.claims: dict[str, tuple[Claim, ...]] = {}
+
+    def map(self, model: Block) -> Mapping[str, tuple[Claim, ...]]:
+        """Claims by block path."""
+        self._model(model, "")
+        own = self._below("", {name for name in self.children.get("", ()) if name != "vars"})
+        if own:
+            self.claims[""] = own
+        return self.claims
+
+    def _model(self, model: Block, prefix: str) -> None:
+        container = next((name for name in CONTAINERS if f"{prefix}{name}" in self.children), CONTAINERS[0])
+        groups = set(self.children.get(f"{prefix}{container}", ()))
+        blocks = stored_blocks(model)
+        pairs = self._pairs(blocks, groups)
+        by_name = {self._name(f"{prefix}{container}/{group}"): group for group in groups}
+        for block, expected in pairs:
+            group = self._checked(block, expected, by_name, f"{prefix}{container}")
+            path = f"{prefix}{container}/{group}"
+            if block.blocks:
+                self._model(block, f"{path}/")
+                own = self._below(path, set(self.children.get(path, ())) - {"vars"})
+                if own:
+                    self.claims[block.path] = own
+            else:
+                self.claims[block.path] = self._below(path, set())
+
+    def _pairs(self, blocks: list[Block], groups: set[str]) -> list[tuple[Block, str]]:
+        """The variant of the naming rule that finds more of the groups; they differ only for class names with digits."""
+        variants = [list(container_names(blocks, digits)) for digits in (False, True)]
+        return max(variants, key=lambda pairs: sum(name in groups for _, name in pairs))
+
+    def _checked(self, block: Block, expected: str, by_name: Mapping[str | None, str], container: str) -> str:
+        """The group of a block: the expected one unless the name that is written there says otherwise."""
+        written = self._name(f"{container}/{expected}")
+        if written is None or written == block.name or "name" not in block.config:
+            return expected
+        actual = by_name.get(block.name)
+        text = f"the group {container}/{expected} is that of {written!r}, not of {block.name!r}"
+        text += f", whose name stands at {container}/{actual}" if actual else ", whose name stands nowhere beside it"
+        self.seen.append(Observation("group-name-mismatch", text, layer=block.path, tensor=f"{container}/{expected}"))
+        return actual or expected
+
+    def _name(self, path: str) -> str | None:
+        value: Any = self.attributes.get(f"{path}/vars", {}).get("name")
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        return value if isinstance(value, str) else None
+
+    def _below(self, path: str, without: set[str]) -> tuple[Claim, ...]:
+        """All tensors below a group, those in the named members of it left out."""
+        found = []
+        pending = [child for child in self.children.get(path, ()) if child not in without]
+        stack = [f"{path}/{child}" if path else child for child in reversed(pending)]
+        while stack:
+            one = stack.pop()
+            tensor = self.tensors.get(one)
+            if tensor is not None:
+                if kind_of(one) is Kind.WEIGHT:
+                    found.append(Claim(tensor, one[len(path) + 1 :] if path else one))
+            else:
+                stack.extend(f"{one}/{child}" for child in reversed(self.children.get(one, ())))
+        return tuple(found)
+
+
+def _children(paths: list[str]) -> dict[str, tuple[str, ...]]:
+    """Member names of every group, in the order of the file."""
+    found: dict[str, dict[str, None]] = {}
+    for path in paths:
+        parts = path.split("/") if path else []
+        for depth, name in enumerate(parts):
+            found.setdefault("/".join(parts[:depth]), {})[name] = None
+    return {path: tuple(names) for path, names in found.items()}
+
+
+def tree_layers(tensors: Mapping[str, StoredTensor]) -> dict[str, tuple[Claim, ...]]:
+    """The layers that a weights tree without a configuration shows: group path to claims.
+
+    A layer is the group above `vars`; the parts that Keras' own layers split into (an RNN's cell, the two directions of a
+    Bidirectional, the projections of an attention) stay with it.
+    """
+    found: dict[str, list[Claim]] = {}
+    for path, tensor in tensors.items():
+        if tensor.kind is not Kind.WEIGHT:
+            continue
+        parts = path.replace("\\", "/").split("/")
+        end = parts.index("vars") if "vars" in parts else len(parts) - 1
+        while end > 1 and _is_part(parts[end - 1]):
+            end -= 1
+        group = "/".join(parts[:end])
+        found.setdefault(group, []).append(Claim(tensor, "/".join(parts[end:])))
+    return {group: tuple(claims) for group, claims in found.items()}
+
+
+def _is_part(name: str) -> bool:
+    return name in ("cell", "cells", "forward_layer", "backward_layer", "layer", "embedding") or name.lstrip("_") in (
+        "query_dense",
+        "key_dense",
+        "value_dense",
+        "output_dense",
+        "gate_dense",
+    )

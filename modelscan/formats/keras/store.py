@@ -1,0 +1,252 @@
+"""The datasets of an HDF5 file as stored tensors: metadata only, no link followed that leads elsewhere.
+
+Facts from the HDF5 File Format Specification 3.0 (superblock: II.A; links: IV.A.2.g) and from h5py's low-level API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import h5py
+from h5py import h5d, h5g, h5l, h5o, h5z
+
+from modelscan.errors import LimitExceeded, UnreadableFile
+from modelscan.limits import GIB, Limits
+from modelscan.model import Kind, Observation, StoredTensor
+from modelscan.source import Cached, Source, SourceFile
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_PLUGIN_FILTERS = 256
+"""Filter numbers from here on are no part of the library: they name plugins (HDF5 filter registry)."""
+
+
+class Padded:
+    """A source with zeros behind its end, so that the whole parts of a truncated file can still be read."""
+
+    def __init__(self, source: Source, size: int) -> None:
+        self.source = source
+        self.name = source.name
+        self.size = size
+
+    def read(self, offset: int, n: int) -> bytes:
+        """See `Source.read`."""
+        there = max(0, min(n, self.source.size - offset))
+        return (self.source.read(offset, there) if there else b"") + bytes(n - there)
+
+
+@dataclass
+class Store:
+    """What a weights file holds: an open HDF5 file, or arrays of another container (`file` is then None)."""
+
+    file: Any
+    start: int
+    """Where the HDF5 file begins in the outer file: offsets of tensors count from there."""
+    size: int
+    """Bytes of the HDF5 file that are really there."""
+    member: str | None
+    tensors: dict[str, StoredTensor] = field(default_factory=dict)
+    """By path without a leading slash, in the file's own order with numbers sorted as numbers."""
+    attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def superblock_end(source: Source) -> tuple[int, int] | None:
+    """Base address and end-of-file address that the superblock declares, None when there is no superblock."""
+    at = 0
+    while at + 48 <= source.size:
+        head = source.read(at, 48)
+        if head.startswith(SIGNATURE):
+            version = head[8]
+            if version in (0, 1) and head[13] == 8:
+                skip = 24 if version == 0 else 28
+                block = source.read(at, min(64, source.size - at))
+                return (at, int.from_bytes(block[skip + 16 : skip + 24], "little"))
+            if version in (2, 3) and head[9] == 8:
+                return (at, int.from_bytes(head[28:36], "little"))
+            return (at, source.size - at)
+        at = at * 2 if at else 512
+    return None
+
+
+def open_store(source: Source, start: int, member: str | None, seen: list[Observation]) -> Store:
+    """The HDF5 file in `source`, which begins at byte `start` of the outer file.
+
+    A file that is shorter than its superblock says is read as far as it goes, and that is noted.
+
+    Raises:
+        UnreadableFile: `truncated-hdf5` or `malformed-hdf5` when the library cannot make sense of it.
+    """
+    ends = superblock_end(source)
+    if ends is None:
+        raise UnreadableFile("malformed-hdf5", "no HDF5 signature", where=(member,) if member else ())
+    base, end = ends
+    whole: Source = source
+    truncated = base + end > source.size and end < 1 << 62
+    if truncated:
+        text = f"the file ends at byte {source.size:,}, its superblock says {base + end:,}"
+        seen.append(Observation("truncated-hdf5", text, offset=start + source.size, where=member))
+        whole = Padded(source, base + end)
+    elif base + end < source.size and member is None:
+        text = f"{source.size - base - end:,} bytes follow the end of the HDF5 file at byte {base + end:,}"
+        seen.append(Observation("trailing-bytes", text, offset=base + end))
+    try:
+        file = h5py.File(SourceFile(Cached(whole)), "r")
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise UnreadableFile("truncated-hdf5" if truncated else "malformed-hdf5", reason, where=(member,) if member else ()) from error
+    return Store(file, start + base, source.size - base, member)
+
+
+def load(store: Store, limits: Limits, seen: list[Observation]) -> None:
+    """Walk the tree of an HDF5 file and fill `store.tensors` and the attributes of all groups."""
+    walker = _Walker(store, limits, seen)
+    try:
+        walker.group(store.file.id, "", 0)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        seen.append(
+            Observation("malformed-hdf5", f"the tree cannot be read to its end: {' '.join(str(error).split())}", where=store.member)
+        )
+
+
+def natural(name: str) -> tuple[int, int, str]:
+    """Sort key: numbers as numbers, before and apart from words."""
+    return (0, int(name), "") if name.isdecimal() and len(name) < 20 else (1, 0, name)
+
+
+class _Walker:
+    def __init__(self, store: Store, limits: Limits, seen: list[Observation]) -> None:
+        self.store = store
+        self.limits = limits
+        self.seen = seen
+        self.objects = 0
+        self.groups: set[Any] = set()
+
+    def note(self, kind: str, text: str, path: str) -> None:
+        self.seen.append(Observation(kind, text, tensor=path, where=self.store.member))
+
+    def group(self, group: h5g.GroupID, path: str, depth: int) -> None:
+        if depth > self.limits.hdf5_depth:
+            raise LimitExceeded("hdf5_depth", depth, self.limits.hdf5_depth, where=(path,))
+        identity = h5o.get_info(group)
+        if identity.rc > 1:
+            if (identity.fileno, identity.addr) in self.groups:
+                self.note("hdf5-link-cycle", f"{path} is a second link to a group that was visited already", path)
+                return
+            self.groups.add((identity.fileno, identity.addr))
+        attributes = dict(_attributes(group))
+        if attributes:
+            self.store.attributes[path] = attributes
+        names = [name.decode("utf-8", "surrogateescape") for name in group]
+        for name in sorted(names, key=natural):
+            self.objects += 1
+            if self.objects > self.limits.hdf5_objects:
+                raise LimitExceeded("hdf5_objects", self.objects, self.limits.hdf5_objects, where=(path,))
+            self.link(group, name, f"{path}/{name}" if path else name, depth)
+
+    def link(self, group: h5g.GroupID, name: str, path: str, depth: int) -> None:
+        raw = name.encode("utf-8", "surrogateescape")
+        kind = group.links.get_info(raw).type
+        if kind == h5l.TYPE_EXTERNAL:
+            target = group.links.get_val(raw)
+            self.note("hdf5-external-link", f"{path} links to {target[1]!r} in another file, {target[0]!r}; it was not followed", path)
+        elif kind == h5l.TYPE_SOFT:
+            self.note("hdf5-soft-link", f"{path} is a soft link to {group.links.get_val(raw)!r}; it was not followed", path)
+        elif kind == h5l.TYPE_HARD:
+            try:
+                one = h5o.open(group, raw)
+            except (OSError, RuntimeError, ValueError, KeyError) as error:
+                self.note("malformed-hdf5", f"{path} cannot be opened: {' '.join(str(error).split())}", path)
+                return
+            if isinstance(one, h5g.GroupID):
+                self.group(one, path, depth + 1)
+            elif isinstance(one, h5d.DatasetID):
+                self.dataset(one, path)
+        else:
+            self.note("hdf5-external-link", f"{path} is a link of the user-defined kind {kind}; it was not followed", path)
+
+    def dataset(self, dataset: h5d.DatasetID, path: str) -> None:
+        try:
+            tensor = self.tensor(dataset, path)
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+            self.note("malformed-hdf5", f"{path} cannot be described: {' '.join(str(error).split())}", path)
+            return
+        self.store.tensors[path] = tensor
+        end = 0 if tensor.offset is None else tensor.offset - self.store.start + (tensor.nbytes or 0)
+        if end > self.store.size:
+            self.seen.append(
+                Observation("truncated-hdf5", f"{path} ends {end - self.store.size:,} bytes past the end of the file", tensor=path)
+            )
+
+    def tensor(self, dataset: h5d.DatasetID, path: str) -> StoredTensor:
+        shape = tuple(int(size) for size in dataset.shape)
+        plist = dataset.get_create_plist()
+        layout = plist.get_layout()
+        stored = int(dataset.get_storage_size())
+        dtype, itemsize, native = _dtype(dataset)
+        offset = dataset.get_offset() if layout == h5d.CONTIGUOUS else None
+        if plist.get_external_count():
+            names = [plist.get_external(index)[0] for index in range(plist.get_external_count())]
+            self.note("hdf5-external-storage", f"{path} keeps its values in another file, {names[0]!r}; it was not opened", path)
+            offset = None
+        elif layout == h5d.VIRTUAL:
+            self.note("hdf5-virtual-dataset", f"{path} is a virtual dataset: its values lie in other datasets or files", path)
+        elif dtype in ("object", "string") and path.rsplit("/", 1)[-1].removesuffix(":0").isdecimal():
+            self.note("hdf5-object-dtype", f"{path} holds {dtype} elements where weights belong", path)
+        for index in range(plist.get_nfilters()):
+            number = plist.get_filter(index)[0]
+            if number >= _PLUGIN_FILTERS and not h5z.filter_avail(number):
+                self.note("hdf5-plugin-filter", f"{path} needs the filter plugin {number}, which is no part of HDF5", path)
+        place = None if offset is None else self.store.start + offset
+        kind = kind_of(path.replace("\\", "/"))
+        tensor = StoredTensor(path, shape, dtype, stored, self.store.member, place, kind)
+        declared = tensor.elements * itemsize
+        if declared > GIB and declared > max(stored, 1) * self.limits.inflate_ratio:
+            self.note("hdf5-extent", f"{path} declares {declared:,} bytes and stores {stored:,}", path)
+        raw = layout == h5d.CONTIGUOUS and native and not plist.get_external_count()
+        return tensor if raw else _encoded(tensor)
+
+
+def _encoded(tensor: StoredTensor) -> StoredTensor:
+    from dataclasses import replace
+
+    return replace(tensor, encoding="hdf5")
+
+
+def _dtype(dataset: h5d.DatasetID) -> tuple[str, int, bool]:
+    """Canonical name, bytes per element, and whether the elements lie there as little-endian values of that type."""
+    dtype = dataset.dtype
+    if dtype.kind == "V" and dtype.names is None:
+        if h5py.h5a.exists(dataset, b"dtype"):  # Keras 3 writes bfloat16 and float8 as opaque bytes with this attribute
+            named = h5py.Dataset(dataset).attrs["dtype"]
+            text = named.decode() if isinstance(named, bytes) else str(named)
+            return text, dtype.itemsize, True
+        return f"void{8 * dtype.itemsize}", dtype.itemsize, False
+    if dtype.kind in "OSU":
+        return ("string" if dtype.kind != "O" or h5py.check_string_dtype(dtype) else "object"), dtype.itemsize, False
+    if dtype.names is not None:
+        complexes = {("r", "i"): f"complex{8 * dtype.itemsize}"}
+        return complexes.get(dtype.names, "object"), dtype.itemsize, dtype.names in complexes
+    return dtype.name, dtype.itemsize, dtype.byteorder in "<|=" and dtype.newbyteorder("<") == dtype
+
+
+def _attributes(group: h5g.GroupID) -> Iterator[tuple[str, Any]]:
+    """The attributes of a group; one that cannot be read is left out by yielding None for it."""
+    if not h5py.h5a.get_num_attrs(group):
+        return
+    attributes = h5py.Group(group).attrs
+    for name in attributes:
+        try:
+            yield name, attributes[name]
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError):
+            yield name, None
+
+
+def kind_of(path: str) -> Kind:
+    """What a dataset is there for, by the places where Keras keeps each sort."""
+    first = path.split("/", 1)[0]
+    if first in ("optimizer", "optimizer_weights", "_optimizer"):
+        return Kind.OPTIMIZER
+    if first in ("metrics", "_metrics", "compile_metrics", "loss_tracker", "_loss_tracker") or "seed_generator" in path:
+        return Kind.STATE
+    return Kind.WEIGHT
