@@ -23,11 +23,7 @@ def locate(reading: Reading, entries: list[tuple[str, str]], full: str, dtype: s
     def note(kind: str, text: str) -> None:
         reading.note(kind, f"{full}: {text}", tensor=full, offset=start, where=where)
 
-    for key in sorted(found.keys() - _KEYS):
-        if not key.startswith("prepacked"):  # ONNX Runtime's own, for weights saved in its kernels' layout
-            note("external-unknown-key", f"unknown key {key[:80]!r}")
-    if len(found) < len(entries):
-        note("external-unknown-key", "a key is given twice")
+    _check_keys(entries, found, note)
     location = found.get("location", "")
     if not location:
         note("external-no-location", "no location is given")
@@ -55,6 +51,14 @@ def locate(reading: Reading, entries: list[tuple[str, str]], full: str, dtype: s
         if length is None and size - offset > taken:
             note("external-no-length", f"no length is given; {size - offset:,} bytes follow, {taken:,} needed")
     return location, offset, taken
+
+
+def _check_keys(entries: list[tuple[str, str]], found: dict[str, str], note: Callable[[str, str], None]) -> None:
+    for key in sorted(found.keys() - _KEYS):
+        if not key.startswith("prepacked"):  # ONNX Runtime's own, for weights saved in its kernels' layout
+            note("external-unknown-key", f"unknown key {key[:80]!r}")
+    if len(found) < len(entries):
+        note("external-unknown-key", "a key is given twice")
 
 
 def _number(found: dict[str, str], key: str) -> int | None:

@@ -1,0 +1,190 @@
+"""GRF2xx: versions, operators and functions of ONNX models."""
+
+from __future__ import annotations
+
+from modelscan.model import Severity
+from modelscan.rules.base import Rule
+
+
+class MissingGraph(Rule):
+    """The model has no graph.
+
+    What it does:
+        Reports ONNX files without the field `graph`.
+
+    Why it matters:
+        There is nothing to run or to check; an empty file parses as such a model.
+
+    Example:
+        A file cut off after its header.
+
+    What to do:
+        Get the complete model.
+
+    References:
+        onnx docs/IR.md, Models.
+    """
+
+    code = "GRF206"
+    name = "missing-graph"
+    severity = Severity.HIGH
+    formats = ("onnx",)
+    help = "get the complete model"
+
+
+class MissingIrVersion(Rule):
+    """The model does not say which version of the format it is.
+
+    What it does:
+        Reports models without `ir_version`.
+
+    Why it matters:
+        How the file is to be read is not defined; checkers and runtimes refuse it.
+
+    Example:
+        A model built by hand.
+
+    What to do:
+        Export the model again.
+
+    References:
+        onnx docs/IR.md, Models.
+    """
+
+    code = "GRF207"
+    name = "missing-ir-version"
+    severity = Severity.HIGH
+    formats = ("onnx",)
+    help = "export the model again"
+
+
+class MissingOpset(Rule):
+    """The model does not say which version of its operators it means.
+
+    What it does:
+        Reports models without opset imports, and operators of a domain that is not imported (medium for custom
+        domains).
+
+    Why it matters:
+        Operators change their meaning between versions: Softmax of opset 12 and 13 differ.
+
+    Example:
+        ai.onnx.ml operators and an import of ai.onnx only.
+
+    What to do:
+        Export the model again.
+
+    References:
+        onnx docs/IR.md, Operator Sets.
+    """
+
+    code = "GRF208"
+    name = "missing-opset"
+    severity = Severity.HIGH
+    formats = ("onnx",)
+    help = "export the model again"
+
+
+class OpsetNewer(Rule):
+    """The model uses an operator set that the installed onnx package does not know yet.
+
+    What it does:
+        Compares the imported version of ai.onnx with the newest one known.
+
+    Why it matters:
+        Shapes and operators are judged by the older definitions.
+
+    Example:
+        opset 40.
+
+    What to do:
+        Update the onnx package.
+
+    References:
+        onnx docs/Versioning.md.
+    """
+
+    code = "GRF209"
+    name = "opset-newer"
+    severity = Severity.INFO
+    formats = ("onnx",)
+    help = "update the onnx package"
+
+
+class UnknownOperator(Rule):
+    """An operator is not part of the standard domain that it claims.
+
+    What it does:
+        Looks up each operator of ai.onnx, ai.onnx.ml and ai.onnx.training in the onnx package's registry at the
+        imported version. Medium when the operator exists in another version, or when ONNX Runtime knows it.
+
+    Why it matters:
+        No runtime can be expected to run it; a look-alike of a standard name hides a custom one.
+
+    Example:
+        `Convv` in domain ai.onnx.
+
+    What to do:
+        Check the name and the opset import.
+
+    References:
+        onnx docs/Operators.md.
+    """
+
+    code = "GRF210"
+    name = "unknown-operator"
+    severity = Severity.HIGH
+    formats = ("onnx",)
+    help = "check the operator's name and the opset import"
+
+
+class RecursiveFunction(Rule):
+    """A model-local function calls itself.
+
+    What it does:
+        Follows the calls between the functions of the model.
+
+    Why it matters:
+        The standard forbids it; readers that inline functions never end.
+
+    Example:
+        Function f with a node f.
+
+    What to do:
+        Do not load the file.
+
+    References:
+        onnx docs/IR.md, Functions.
+    """
+
+    code = "GRF212"
+    name = "recursive-function"
+    severity = Severity.HIGH
+    formats = ("onnx",)
+    help = "do not load the file"
+
+
+class DuplicateFunction(Rule):
+    """Two functions of the model have the same domain, name and overload.
+
+    What it does:
+        Reports the second and further ones.
+
+    Why it matters:
+        Readers differ in which one they take.
+
+    Example:
+        Two functions `local.Block`.
+
+    What to do:
+        Export the model again.
+
+    References:
+        onnx docs/IR.md, Functions.
+    """
+
+    code = "GRF213"
+    name = "duplicate-function"
+    severity = Severity.HIGH
+    formats = ("onnx",)
+    help = "export the model again"
