@@ -47,6 +47,11 @@ def _share(claim: Claim) -> Share:
     return identity(claim.tensor), claim.part
 
 
+def _brought(claim: Claim, seen: set[Share]) -> bool:
+    """Whether the tensor, or at least this part of it, was counted before."""
+    return _share(claim) in seen or (identity(claim.tensor), None) in seen
+
+
 def _seen_shape(claim: Claim) -> tuple[int, ...]:
     return claim.tensor.shape if claim.seen is None else claim.seen
 
@@ -108,7 +113,7 @@ def _rows(spec: WeightSpec, claims: Iterable[Claim], seen: set[Share]) -> Iterat
         tensor = claim.tensor
         problem = _problem(spec, claim)
         verdict = Verdict.MISMATCH if problem else Verdict.MATCH if _witnessed(spec) else Verdict.INFERRED
-        tied = _share(claim) in seen and not counted
+        tied = _brought(claim, seen) and not counted
         seen.add(_share(claim))
         yield Row(spec, tensor, verdict, problem, copy=claim.copy or counted, tied=tied)
         counted = True
@@ -197,7 +202,7 @@ def _macs(layer: Layer, specs: Iterable[WeightSpec]) -> int | None:
 def _unknown(layer: Layer, seen: set[Share]) -> Account:
     rows = []
     for claim in layer.claims:
-        tied = _share(claim) in seen
+        tied = _brought(claim, seen)
         seen.add(_share(claim))
         rows.append(Row(None, claim.tensor, Verdict.UNKNOWN, copy=claim.copy, tied=tied))
     weights = [row for row in rows if row.tensor is not None and row.tensor.kind is Kind.WEIGHT and not row.copy]

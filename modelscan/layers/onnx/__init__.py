@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from modelscan.graph import Graph
 from modelscan.inline import inline
-from modelscan.layers.onnx import catalogue, demand_rules, shape_rules
+from modelscan.layers.onnx import catalogue, demand_rules, shape_rules, shape_rules_contrib
 from modelscan.layers.onnx.demands import Demands
 from modelscan.layers.onnx.flow import flatten
 from modelscan.layers.onnx.recognise import recognise
@@ -14,11 +14,10 @@ from modelscan.layers.onnx.rows import rows
 from modelscan.layers.onnx.shapes import Shapes
 from modelscan.layers.onnx.site import Setting
 from modelscan.layers.onnx.tree import layers
-from modelscan.layers.onnx.views import views
 from modelscan.limits import Limits
 from modelscan.model import Kind, Model
 
-__all__ = ["catalogue", "demand_rules", "derive", "shape_rules"]
+__all__ = ["catalogue", "demand_rules", "derive", "shape_rules", "shape_rules_contrib"]
 
 
 def derive(model: Model, limits: Limits) -> Model:
@@ -26,12 +25,11 @@ def derive(model: Model, limits: Limits) -> Model:
     if not isinstance(model.graph, Graph):
         return model
     flow = flatten(inline(model.graph, limits.inlined_nodes), limits)
-    static = views(flow)
-    shapes = Shapes(flow, static)
+    shapes = Shapes(flow)
     shapes.propagate()
     demands = Demands(flow, shapes)
     demands.collect()
-    setting = Setting(flow, static, shapes, demands, batch=_batch(shapes))
+    setting = Setting(flow, shapes.views, shapes, demands, batch=_batch(shapes))
     found = recognise(setting)
     made = layers(setting, rows(setting, found))
     weights = {(c.tensor.file, c.tensor.name) for layer in made for c in layer.claims if c.tensor.kind is Kind.WEIGHT}

@@ -16,13 +16,22 @@ from modelscan.layers.onnx.demands import (
 )
 from modelscan.layers.onnx.evidence import DECLARED, NEIGHBOUR, Evidence
 from modelscan.layers.onnx.flow import NONE, Call, words
-from modelscan.layers.onnx.shape_rules import BROADCASTING, UNARY
+from modelscan.layers.onnx.shape_rules import BROADCASTING, UNARY, reshape_target
 from modelscan.layers.onnx.shapes import axis_of
 from modelscan.layers.onnx.views import normalised, operand
 
 RULES.update(dict.fromkeys(UNARY, same))
 RULES.update(dict.fromkeys(BROADCASTING, broadcasting))
 RULES["·scope:alias"] = same
+
+
+@backward("·scope:join")
+def _join(demands: Demands, call: Call) -> None:
+    rank = demands.rank(call.outputs[0])
+    for value in call.inputs:
+        if demands.rank(value) == rank:
+            for axis in range(rank or 0):
+                demands.hand(call.outputs[0], axis, value, axis)
 
 
 @backward("·scope:carry")
@@ -124,11 +133,12 @@ def _pool(demands: Demands, call: Call) -> None:
 
 @backward("Reshape")
 def _reshape(demands: Demands, call: Call) -> None:
-    target = operand(demands.shapes.flow, call, 1, "shape") or ()
+    target = reshape_target(demands.shapes, call) or ()
+    text = ", ".join("?" if axis.size is None else str(axis.size) for axis in target)
     told = {
-        axis: Evidence(size, f"{title(call)} to {', '.join(map(str, target))}", FREE, DECLARED)
-        for axis, size in enumerate(target)
-        if size > 0
+        place: Evidence(axis.static, f"{title(call)} to ({text})", axis.source, DECLARED)
+        for place, axis in enumerate(target)
+        if axis.static is not None and axis.static > 0
     }
     through_reshape(demands, call.inputs[0], call.outputs[0], told)
 

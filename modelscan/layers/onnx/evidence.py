@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from modelscan.formula import Dim, Symbol
 from modelscan.layers.onnx.axes import FREE, OPAQUE, Axis
 
-ATTRIBUTE, DECLARED, ACTIVATION, STORED, NEIGHBOUR = 6, 4, 3, 3, 2
-"""How much a statement weighs against contradicting ones."""
+ATTRIBUTE, ACTIVATION, DECLARED, STORED, NEIGHBOUR = 1000, 100, 4, 3, 2
+"""How much a statement weighs against contradicting ones: an attribute is what the operator does, an activation what it gets."""
 NAMED = 2
 """As many witnesses are named in the report."""
 

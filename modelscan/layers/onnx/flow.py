@@ -1,8 +1,8 @@
 """The graph of all scopes as one flat list of calls over numbered values, so that everything after it is a linear pass.
 
 Bodies of If, Loop and Scan come before the call that owns them, in between artificial calls (domain `SCOPE`) that carry
-values over the border: `alias` (the same value), `stack` (a leading axis more), `unstack` (one less) and `carry`
-(a loop's state handed to its next turn).
+values over the border: `alias` (the same value), `join` (one of several: the branches of an If), `stack` (a leading axis
+more), `unstack` (one less) and `carry` (a loop's state handed to its next turn).
 """
 
 from __future__ import annotations
@@ -213,6 +213,8 @@ class _Frame:
         self.scope, self.node, self.call = scope, node, call
         self.results = [scope.define(name) if name else NONE for name in node.outputs]
         self.left = bodies
+        self.branches: list[list[int]] = [[] for _ in self.results]
+        """For an If: what each of its branches yields for each of its results."""
 
     def enter(self, body: _Scope) -> Iterator[Node]:
         """Binds the body's inputs when its turn comes, then yields its nodes."""
@@ -249,8 +251,17 @@ class _Frame:
                     scope.border("carry", value, carried[number])
                 scope.border("alias" if number < states else "stack", value, results[number])
         else:
-            for value, result in zip(inner, results, strict=False):
-                scope.border("alias", value, result)
+            self._join(inner)
+
+    def _join(self, inner: list[int]) -> None:
+        """Results of a node whose bodies are alternatives are bound when the last of them is walked."""
+        for values, value in zip(self.branches, inner, strict=False):
+            values.append(value)
+        self.left -= 1
+        if self.left == 0:
+            for values, result in zip(self.branches, self.results, strict=True):
+                if values and result != NONE:
+                    self.scope.call(Node("", "join", SCOPE), tuple(values), (result,))
 
     def _scan_states(self, body: _Scope) -> int:
         scanned = self.node.attributes.get("num_scan_inputs", 0)

@@ -11,17 +11,17 @@ from modelscan.layers.onnx.site import Found, Setting
 
 ACTIVATIONS = frozenset(
     words(
-        "Celu Clip Elu Erf Gelu HardSigmoid HardSwish LeakyRelu LogSoftmax Mish PRelu Relu Selu Shrink Sigmoid Softmax Softplus Softsign Swish "
-        "Tanh ThresholdedRelu com.microsoft:FastGelu com.microsoft:Gelu com.microsoft:QuickGelu com.microsoft:QLinearSigmoid "
+        "Celu Clip Elu Erf Gelu HardSigmoid HardSwish LeakyRelu LogSoftmax Mish PRelu Relu Selu Shrink Sigmoid Softmax Softplus "
+        "Softsign Swish Tanh ThresholdedRelu com.microsoft:FastGelu com.microsoft:Gelu com.microsoft:QuickGelu com.microsoft:QLinearSigmoid "
         "com.microsoft:QLinearLeakyRelu"
     )
 )
 BOOKKEEPING = frozenset(
     words(
-        "Cast CastLike Constant ConstantOfShape Expand EyeLike Gather GatherElements GatherND Identity NonZero OneHot Range Reshape ScatterND "
-        "ScatterElements Shape Size Slice Split Squeeze Tile Transpose Unsqueeze DequantizeLinear QuantizeLinear DynamicQuantizeLinear "
-        "com.microsoft:DequantizeLinear com.microsoft:QuantizeLinear Dropout Trilu IsNaN IsInf Not And Or Xor Equal Less Greater LessOrEqual "
-        "GreaterOrEqual Where Loop If Scan SequenceAt SequenceInsert SequenceConstruct SequenceEmpty SequenceLength Optional "
+        "Cast CastLike Constant ConstantOfShape Expand EyeLike Gather GatherElements GatherND Identity NonZero OneHot Range Reshape "
+        "ScatterND ScatterElements Shape Size Slice Split Squeeze Tile Transpose Unsqueeze DequantizeLinear QuantizeLinear "
+        "DynamicQuantizeLinear com.microsoft:DequantizeLinear com.microsoft:QuantizeLinear Dropout Trilu IsNaN IsInf Not And Or Xor Equal "
+        "Less Greater LessOrEqual GreaterOrEqual Where Loop If Scan SequenceAt SequenceInsert SequenceConstruct SequenceEmpty SequenceLength Optional "
         "OptionalGetElement OptionalHasElement Floor Ceil Round Sign Mod CumSum Neg Abs Sqrt Pow Reciprocal Sub Div Min Max Exp Log "
         "ReduceProd ReduceMax ReduceMin"
     )
@@ -47,7 +47,8 @@ class Row:
     outputs: tuple[int, ...] = ()
     activations: list[str] = field(default_factory=list)
     path: str = ""
-    children: int = 0
+    module: bool = False
+    """Whether it took the name of a scope of its own."""
 
 
 def rows(setting: Setting, found: list[Found]) -> list[Row]:

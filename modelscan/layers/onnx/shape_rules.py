@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from math import ceil
 
+from modelscan.layers.onnx import amounts
 from modelscan.layers.onnx.axes import FREE, ONE, UNKNOWN, Axes, Axis, added, broadcast, origin, product, total
 from modelscan.layers.onnx.flow import NONE, Call, words
 from modelscan.layers.onnx.shapes import RULES, Shapes, axis_of, elementwise, fixed, rule, same, with_last
-from modelscan.layers.onnx.views import constant, normalised, operand
+from modelscan.layers.onnx.views import normalised, operand
 
 UNARY = words(
     "Abs Acos Acosh Asin Asinh Atan Atanh BatchNormalization BitwiseNot Cast CastLike Ceil Celu Clip Cos Cosh CumSum Dropout Elu Erf Exp "
@@ -23,6 +24,56 @@ BROADCASTING = words(
 RULES.update(dict.fromkeys(UNARY, same))
 RULES.update(dict.fromkeys(BROADCASTING, elementwise))
 RULES["·scope:alias"] = same
+
+
+@rule("·scope:join")
+def _join(shapes: Shapes, call: Call) -> list[Axes | None]:
+    """What the branches agree on; where their ranks differ, the rank that the operators behind it need."""
+    parts = [shapes.of(value) for value in call.inputs]
+    known = [part for part in parts if part is not None]
+    ranks = {len(part) for part in known}
+    if len(ranks) > 1:
+        rank = needed_rank(shapes, call.outputs[0])
+        known = [part for part in known if len(part) == rank]
+    elif len(known) < len(parts):
+        return [None]
+    if not known:
+        return [None]
+    return [tuple(_agreed([part[place] for part in known]) for place in range(len(known[0])))]
+
+
+def _agreed(axes: list[Axis]) -> Axis:
+    same_size = all(axis.size == axes[0].size for axis in axes)
+    return Axis(axes[0].size, origin(axes)) if same_size else UNKNOWN
+
+
+_NEEDED = {"LSTM": 3, "GRU": 3, "RNN": 3, "Gemm": 2, "DepthToSpace": 4, "SpaceToDepth": 4}
+_FAR = 8
+"""Operators that are followed to one that needs a certain rank."""
+
+
+def needed_rank(shapes: Shapes, value: int) -> int | None:
+    """The rank that a value must have for the first operator behind it that demands one; None when none is found."""
+    more = 0
+    for _ in range(_FAR):
+        users = [call for call in shapes.flow.users(value) if call.outputs and call.inputs[0] == value]
+        if not users:
+            return None
+        call = users[0]
+        rank = _NEEDED.get(call.op)
+        kernel = shapes.input(call, 1) if call.op in ("Conv", "ConvTranspose") else None
+        if rank is None and kernel is not None:
+            rank = len(kernel)
+        if rank is None and call.op == "Transpose":
+            rank = len(call.integers("perm") or ()) or None
+        if rank is not None:
+            return rank - more
+        axes = operand(shapes.flow, call, 1, "axes") if call.op in ("Unsqueeze", "Squeeze") else ()
+        if axes is None or (call.op not in UNARY and call.op not in ("Unsqueeze", "Squeeze")):
+            return None
+        more += len(axes) if call.op == "Unsqueeze" else -len(axes)
+        value = call.outputs[0]
+    return None
 
 
 @rule("·scope:stack")
@@ -149,18 +200,27 @@ def _global_pool(shapes: Shapes, call: Call) -> list[Axes | None]:
 
 @rule("Reshape")
 def _reshape(shapes: Shapes, call: Call) -> list[Axes | None]:
-    x, target = shapes.input(call, 0), operand(shapes.flow, call, 1, "shape")
+    x, target = shapes.input(call, 0), reshape_target(shapes, call)
     if target is None:
         return [None]
     made: list[Axis] = []
-    for place, size in enumerate(target):
-        if size == 0 and not call.integer("allowzero", 0):
+    for place, axis in enumerate(target):
+        if axis.static == 0 and not call.integer("allowzero", 0):
             made.append(x[place] if x is not None and place < len(x) else UNKNOWN)
         else:
-            made.append(Axis(size, FREE) if size >= 0 else UNKNOWN)
-    if -1 in target:
-        made[target.index(-1)] = _remainder(x, made, target.index(-1))
+            made.append(axis if axis.static != -1 else UNKNOWN)
+    rest = [place for place, axis in enumerate(target) if axis.static == -1]
+    if len(rest) == 1:
+        made[rest[0]] = _remainder(x, made, rest[0])
     return [tuple(made)]
+
+
+def reshape_target(shapes: Shapes, call: Call) -> Axes | None:
+    """The sizes that a Reshape asks for, 0 and -1 included."""
+    stated = call.integers("shape")
+    if stated is not None:
+        return tuple(Axis(size, FREE) for size in stated)
+    return amounts.of(shapes, call.inputs[1]) if len(call.inputs) > 1 else None
 
 
 def _remainder(x: Axes | None, made: list[Axis], place: int) -> Axis:
@@ -336,8 +396,21 @@ def _recurrent(shapes: Shapes, call: Call) -> list[Axes | None]:
 
 @rule("Expand")
 def _expand(shapes: Shapes, call: Call) -> list[Axes | None]:
-    target = constant(shapes.flow, call.inputs[1]) if len(call.inputs) > 1 else None
-    return [None if target is None else broadcast([shapes.input(call, 0), tuple(fixed(size) for size in target)])]
+    target = amounts.of(shapes, call.inputs[1]) if len(call.inputs) > 1 else None
+    return [None if target is None else broadcast([shapes.input(call, 0), target])]
+
+
+@rule("ConstantOfShape")
+def _filled(shapes: Shapes, call: Call) -> list[Axes | None]:
+    return [amounts.of(shapes, call.inputs[0]) if call.inputs else None]
+
+
+@rule("Tile")
+def _tile(shapes: Shapes, call: Call) -> list[Axes | None]:
+    x, times = shapes.input(call, 0), amounts.of(shapes, call.inputs[1]) if len(call.inputs) > 1 else None
+    if x is None or times is None or len(x) != len(times):
+        return [None if x is None else tuple(Axis(None, axis.source) for axis in x)]
+    return [tuple(axis if one.static == 1 else product((axis, one)) for axis, one in zip(x, times, strict=True))]
 
 
 @rule("DepthToSpace", "SpaceToDepth")

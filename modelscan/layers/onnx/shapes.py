@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from modelscan.layers.onnx import amounts
 from modelscan.layers.onnx.axes import FREE, OPAQUE, UNKNOWN, Axes, Axis, broadcast, from_shape, merged
 from modelscan.layers.onnx.flow import NONE, Call, Flow
-from modelscan.layers.onnx.views import View
+from modelscan.layers.onnx.views import View, follow, stored_views
 
 Rule = Callable[["Shapes", Call], "list[Axes | None]"]
 RULES: dict[str, Rule] = {}
@@ -29,10 +30,11 @@ def rule(*operators: str) -> Callable[[Rule], Rule]:
 
 
 class Shapes:
-    """The axes and element types of every value."""
+    """The axes and element types of every value, and on the way the views of stored tensors and small computed integers."""
 
-    def __init__(self, flow: Flow, views: dict[int, View]) -> None:
-        self.flow, self.views = flow, views
+    def __init__(self, flow: Flow) -> None:
+        self.flow, self.views = flow, stored_views(flow)
+        self.amounts: dict[int, amounts.Amounts] = {}
         self.axes: list[Axes | None] = [None] * len(flow.names)
         self.dtypes: list[str | None] = [info.dtype if info is not None else None for info in flow.infos]
         self.computed: dict[int, Axes] = {}
@@ -58,6 +60,7 @@ class Shapes:
     def propagate(self) -> None:
         """Fills in the outputs of all calls, in order."""
         for call in self.flow.calls:
+            follow(self.flow, call, self.views)
             function = RULES.get(call.op)
             made = function(self, call) if function is not None and call.outputs else []
             for number, value in enumerate(call.outputs):
@@ -71,6 +74,7 @@ class Shapes:
                 self.axes[value] = merged(mine, self._known(value))
                 if self.dtypes[value] is None and function is not None and call.inputs and call.inputs[0] != NONE:
                     self.dtypes[value] = self.dtypes[call.inputs[0]] if call.op not in _RETYPING else None
+            amounts.follow(self, call)
 
     def _known(self, value: int) -> Axes | None:
         """What the file declares, completed by what the reader's inference found."""

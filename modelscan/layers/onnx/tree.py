@@ -74,6 +74,7 @@ def _single(scope: _Scope, made: list[Row]) -> _Scope | int:
         return scope
     row = made[scope.children[0]]
     row.place = type(row.place)(row.place.scope, row.place.classes, scope.name, row.place.told)
+    row.module = True
     if scope.kind and not scope.kind.startswith("aten."):
         row.type = short(scope.kind)
     return scope.children[0]
@@ -85,7 +86,7 @@ def _absorb(scope: _Scope, made: list[Row]) -> None:
         return
     numbers = [child for child in scope.children if isinstance(child, int)]
     weighted = [number for number in numbers if made[number].found is not None]
-    if len(numbers) < 2 or len(weighted) > 1:
+    if len(numbers) < 2 or len(weighted) > 1 or any(made[number].module for number in numbers):
         return
     if weighted:
         main = made[weighted[0]]

@@ -60,19 +60,18 @@ class View:
         return replace(self, shape=shape, pieces=pieces, path=(*self.path, op))
 
 
-def views(flow: Flow) -> dict[int, View]:
-    """Views of all values that depend on stored tensors only, by value number."""
+def stored_views(flow: Flow) -> dict[int, View]:
+    """Views of the stored tensors themselves, by value number."""
     found: dict[int, View] = {}
     for value, tensor in enumerate(flow.tensors):
         if tensor is not None:
             zero = (0,) * len(tensor.shape)
             found[value] = View(tensor.shape, (Piece(value, zero, tensor.shape),), dtype=tensor.dtype)
-    for call in flow.calls:
-        _follow(flow, call, found)
     return found
 
 
-def _follow(flow: Flow, call: Call, found: dict[int, View]) -> None:
+def follow(flow: Flow, call: Call, found: dict[int, View]) -> None:
+    """Notes the views of a call's outputs, if all that it takes is static. Calls come in graph order."""
     if not call.inputs or not call.outputs or call.inputs[0] not in found:
         return
     if call.op == "Split":
@@ -334,11 +333,23 @@ def _combined(_: Flow, call: Call, found: dict[int, View]) -> View | None:
     return View(main.shape, tuple(pieces), tuple(extras), (*main.path, call.op), None)
 
 
+def _join(_: Flow, call: Call, found: dict[int, View]) -> View | None:
+    """One of several static values of one shape: each is stored."""
+    parts = [found.get(value) for value in call.inputs]
+    known = [part for part in parts if part is not None]
+    if len(known) != len(parts) or any(part.shape != known[0].shape for part in known):
+        return None
+    pieces = dict.fromkeys(piece for part in known for piece in part.pieces)
+    extras = dict.fromkeys(extra for part in known for extra in part.extras)
+    return View(known[0].shape, tuple(pieces), tuple(extras), (*known[0].path, "If"), known[0].dtype)
+
+
 _STEPS: dict[str, Callable[[Flow, Call, dict[int, View]], View | None]] = {
     **dict.fromkeys(
         ("Identity", "Cast", "CastLike", "Dropout", "Sqrt", "Neg", "Reciprocal", "Exp", "Abs", "Relu", "Tanh", "Sigmoid"), _same
     ),
     **dict.fromkeys((*QUANTISED, "QuantizeLinear", "com.microsoft:QuantizeLinear"), _quantised),
+    "·scope:join": _join,
     "Transpose": _transpose,
     "Reshape": _reshape,
     "Flatten": _reshape,

@@ -2,6 +2,32 @@
 
 from __future__ import annotations
 
-from modelscan.layers.onnx.catalogue import convolution, dense, elementwise, embedding, normalisation, recurrent
+from modelscan.layers.onnx.catalogue import (
+    attention,
+    buffers,
+    contrib,
+    convolution,
+    dense,
+    elementwise,
+    embedding,
+    layouts,
+    normalisation,
+    packed,
+    quantised,
+    recurrent,
+)
 
-__all__ = ["convolution", "dense", "elementwise", "embedding", "normalisation", "recurrent"]
+__all__ = [
+    "attention",
+    "buffers",
+    "contrib",
+    "convolution",
+    "dense",
+    "elementwise",
+    "embedding",
+    "layouts",
+    "normalisation",
+    "packed",
+    "quantised",
+    "recurrent",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelscan.layers.onnx.catalogue.common import add_bias, contradiction, direct_bias
+from modelscan.layers.onnx.catalogue.quantised import side_tensors
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
 
@@ -21,8 +22,6 @@ def qlinear_conv(site: Site) -> Found | None:
     """The quantised form: kernel at input 3, its scale and zero point at 4 and 5, bias at 8."""
     found = convolution(site, kernel=3, bias=8, channels_last=bool(site.call.integer("channels_last", 0)))
     if found is not None:
-        from modelscan.layers.onnx.catalogue.quantised import side_tensors
-
         side_tensors(site, found, {4: "kernel_scale", 5: "kernel_zero_point"})
     return found
 

@@ -51,12 +51,12 @@ def _role(site: Site, weight: bool) -> str:
     return {"Add": "shift", "Sub": "shift", "Mul": "scale", "Div": "scale"}.get(site.call.op, "operand")
 
 
-def broadcast_extents(site: Site, position: int, names: tuple[str, ...] = ()) -> tuple[Extent, ...]:
-    """The axes of a stored operand; each is 1 or as long as that of the other operands."""
+def broadcast_extents(site: Site, position: int, names: tuple[str, ...] = (), beside: tuple[int, ...] | None = None) -> tuple[Extent, ...]:
+    """The axes of a stored operand; each is 1 or as long as that of the other operands (`beside`, or all other inputs)."""
     view = site.view(position)
     shape = view.shape if view is not None else ()
-    others = [value for place, value in enumerate(site.call.inputs) if place != position and value != NONE]
-    beside = broadcast([site.setting.shapes.of(value) for value in others])
+    others = [value for place, value in enumerate(site.call.inputs) if place != position and value != NONE] if beside is None else beside
+    around = broadcast([site.setting.shapes.of(value) for value in others])
     extents = []
     for back in range(len(shape), 0, -1):
         if shape[-back] == 1:
@@ -64,8 +64,8 @@ def broadcast_extents(site: Site, position: int, names: tuple[str, ...] = ()) ->
             continue
         name = names[len(shape) - back] if names else "width" if len(shape) == 1 else f"size_{len(shape) - back + 1}"
         size = Quantity(name)
-        if beside is not None and back <= len(beside) and beside[-back].static != 1:
-            size.activation(beside[-back], site.flow.names[others[0]])
+        if around is not None and back <= len(around) and around[-back].static != 1:
+            size.activation(around[-back], site.flow.names[others[0]])
         site.stored(size, position, -back, "itself")
         site.wanted(size, site.output, -back)
         extents.append(extent(size))

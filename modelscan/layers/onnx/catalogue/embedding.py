@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from modelscan import dtypes
 from modelscan.layers.onnx.evidence import Quantity, extent
-from modelscan.layers.onnx.site import Draft, Found, Site, layer
+from modelscan.layers.onnx.site import Draft, Found, Site
 
 
-@layer("Gather")
 def gather(site: Site) -> Found | None:
     """A float table of two or more axes; rows of integers are shape arithmetic."""
     view = site.view(0)

@@ -1,0 +1,43 @@
+"""Stored tensors that are cut, tiled or handed on at run time: causal masks, position tables, initial states."""
+
+from __future__ import annotations
+
+from modelscan.layers.onnx.catalogue.embedding import is_weight
+from modelscan.layers.onnx.evidence import Quantity, extent
+from modelscan.layers.onnx.flow import NONE
+from modelscan.layers.onnx.site import Draft, Found, Site, layer
+
+
+@layer(
+    "Slice", "Expand", "Tile", "Resize", "Pad", "Concat", "Gather", "GatherND", "GatherElements", "ScatterND", "ScatterElements", "Trilu"
+)
+def table(site: Site) -> Found | None:
+    """What a structural operator takes as its data; numbers that were learned make a table, others a buffer."""
+    if site.call.op == "Gather":
+        from modelscan.layers.onnx.catalogue.embedding import gather
+
+        learned = gather(site)
+        if learned is not None:
+            return learned
+    places = range(len(site.call.inputs)) if site.call.op == "Concat" else (0,)
+    held = [place for place in places if (view := site.view(place)) is not None and view.elements > 1]
+    if not held:
+        return None
+    weight = any(is_weight(site, place) for place in held)
+    if not weight and all((view := site.view(place)) is not None and len(view.shape) < 2 for place in held):
+        return None
+    free = tuple(value for value in site.call.inputs if value != NONE and value not in site.setting.views)
+    found = Found("Table" if weight else "Buffer", site.call, output=site.output, inputs=free, config={"operator": site.call.op})
+    for number, place in enumerate(held):
+        view = site.view(place)
+        sizes = []
+        for axis in range(len(view.shape) if view is not None else 0):
+            size = site.stored(Quantity(f"size_{axis + 1}"), place, axis, "itself")
+            if site.call.op == "Slice" and site.setting.shapes.axes[site.output] is not None:
+                same = site.axis(place, axis) == (site.setting.shapes.of(site.output) or ())[axis]
+                if same:
+                    site.wanted(size, site.output, axis)
+            sizes.append(extent(size))
+        role = ("table" if weight else "buffer") + (f"_{number + 1}" if len(held) > 1 else "")
+        found.drafts.append(Draft(role, site.value(place), tuple(sizes), counted=is_weight(site, place)))
+    return found
