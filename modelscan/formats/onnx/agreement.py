@@ -11,6 +11,16 @@ class Scoped:
     def __init__(self) -> None:
         self.values: dict[str, TensorInfo] = {}
         self.bodies: dict[tuple[int, str], Scoped] = {}
+        self.raw: dict[str, bytes] = {}
+        """Serialised types that are no tensors, by value name."""
+
+    def part(self, start: int, count: int) -> Scoped:
+        """The same for the nodes from `start`, their indices counted from there."""
+        one = Scoped()
+        one.values = self.values
+        one.raw = self.raw
+        one.bodies = {(index - start, key): body for (index, key), body in self.bodies.items() if start <= index < start + count}
+        return one
 
 
 def completes(said: TensorInfo, found: TensorInfo | None) -> bool:

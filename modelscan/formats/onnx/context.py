@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats import Artifact
 from modelscan.limits import Limits
-from modelscan.model import Observation, Severity, StoredTensor
+from modelscan.model import Observation, Severity, Shape, StoredTensor
 from modelscan.wire import LENGTH, VARINT, Field, Wire, signed
 
 Extent = tuple[int, int]
@@ -37,6 +37,7 @@ class Reading:
     counts: Counter[str] = field(default_factory=Counter)
     types: dict[tuple[str, str], Extent] = field(default_factory=dict)
     """Extents of declared types that are no tensors (sequences, maps), by scope path and value name."""
+    known_types: dict[bytes, tuple[str | None, Shape | None]] = field(default_factory=dict)
     external: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)
     """Ranges of external data by file: offset, length, tensor."""
     inference_failures: list[str] = field(default_factory=list)

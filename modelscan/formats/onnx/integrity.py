@@ -27,44 +27,54 @@ def settle(reading: Reading, graph: Graph, where: str, extra: Iterable[str] = ()
         where: field path of the scope.
         extra: names that are defined besides inputs and initializers (formal inputs of a function).
     """
-    defined = Counter(one.name for one in graph.inputs)
-    defined.update(name for name in graph.initializers if name not in defined)
-    defined.update(extra)
+    defined: dict[str, int] = {}
+    for name in (*(one.name for one in graph.inputs), *extra):
+        defined[name] = defined.get(name, 0) + 1
+    for name in graph.initializers:
+        defined.setdefault(name, 1)
     produced: dict[str, int] = {}
-    needs: list[Needs] = []
-    nodes = []
-    for index, one in enumerate(graph.nodes):
-        node, captured = _captured(reading, one, f"{where}.node[{index}]")
-        nodes.append(node)
-        needs.append(captured)
+    captured: dict[int, Needs] = {}
+    nodes = list(graph.nodes)
+    for index, node in enumerate(graph.nodes):
+        if node.graphs:
+            nodes[index], captured[index] = _bodies(reading, node, f"{where}.node[{index}]")
         for name in node.outputs:
             if name:
-                defined[name] += 1
+                defined[name] = defined.get(name, 0) + 1
                 produced[name] = index
-    _note_duplicates(reading, graph, defined, where)
-    missing: Needs = {}
-    late = []
-    for index, names in enumerate(needs):
-        for name, place in names.items():
-            if name not in defined:
-                missing.setdefault(name, place)
-            elif produced.get(name, -1) >= index:
-                late.append(index)
-    for one_out in graph.outputs:
-        if one_out.name not in defined and one_out.name:
-            missing.setdefault(one_out.name, f"{where}.output {one_out.name}")
-    if late:
-        nodes = _sorted(reading, nodes, needs, produced, late[0], where)
-    if late or any(node.graphs for node in nodes):
+    if len(defined) != sum(defined.values()):
+        _note_duplicates(reading, graph, defined, where)
+    missing, late = _unmet(nodes, captured, defined, produced, where)
+    for one in graph.outputs:
+        if one.name not in defined and one.name:
+            missing.setdefault(one.name, f"{where}.output {one.name}")
+    if late is not None:
+        nodes = _sorted(reading, nodes, captured, produced, late, where)
+    if late is not None or captured:
         graph = replace(graph, nodes=tuple(nodes))
     return graph, missing
 
 
-def _captured(reading: Reading, node: Node, where: str) -> tuple[Node, Needs]:
-    """A node with settled bodies, and every name that it needs."""
-    needs = {name: where for name in node.inputs if name}
-    if not node.graphs:
-        return node, needs
+def _unmet(
+    nodes: list[Node], captured: Mapping[int, Needs], defined: Mapping[str, int], produced: Mapping[str, int], where: str
+) -> tuple[Needs, int | None]:
+    """What the scope does not define itself, and the first node that comes before one that it needs."""
+    missing: Needs = {}
+    late: int | None = None
+    for index, node in enumerate(nodes):
+        for name in node.inputs if index not in captured else (*node.inputs, *captured[index]):
+            if name in defined:
+                if late is None and produced.get(name, -1) >= index:
+                    late = index
+            elif name and name not in missing:
+                place = f"{where}.node[{index}]"
+                missing[name] = place if name in node.inputs else captured[index][name]
+    return missing, late
+
+
+def _bodies(reading: Reading, node: Node, where: str) -> tuple[Node, Needs]:
+    """A node with settled bodies, and the names that these capture."""
+    needs: Needs = {}
     graphs = {}
     for key, body in node.graphs.items():
         graphs[key], inner = settle(reading, body, f"{where}.{key}")
@@ -72,22 +82,22 @@ def _captured(reading: Reading, node: Node, where: str) -> tuple[Node, Needs]:
     return replace(node, graphs=graphs), needs
 
 
-def _note_duplicates(reading: Reading, graph: Graph, defined: Counter[str], where: str) -> None:
-    if all(count == 1 for count in defined.values()):
-        return
+def _note_duplicates(reading: Reading, graph: Graph, defined: Mapping[str, int], where: str) -> None:
     for name, count in defined.items():
         if count > 1:
             by = next((f"node {node.title(index)}" for index, node in enumerate(graph.nodes) if name in node.outputs), "the inputs")
             reading.note("duplicate-value", f"{name} is defined {count} times, by {by} among others", tensor=name, where=where)
 
 
-def _sorted(reading: Reading, nodes: list[Node], needs: list[Needs], produced: Mapping[str, int], first: int, where: str) -> list[Node]:
+def _sorted(
+    reading: Reading, nodes: list[Node], captured: Mapping[int, Needs], produced: Mapping[str, int], first: int, where: str
+) -> list[Node]:
     """The nodes in an order in which they can run; those of a cycle at the end, in file order."""
     named = [node if node.name else replace(node, name=node.title(index)) for index, node in enumerate(nodes)]
     users: dict[int, list[int]] = {}
     waiting = []
-    for index, names in enumerate(needs):
-        sources = {produced[name] for name in names if name in produced}
+    for index, node in enumerate(named):
+        sources = {produced[name] for name in (*node.inputs, *captured.get(index, ())) if name in produced}
         waiting.append(len(sources))
         for source in sources:
             users.setdefault(source, []).append(index)

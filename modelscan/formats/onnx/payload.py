@@ -177,11 +177,10 @@ class Contents(Mapping[str, tuple[int | float, ...]]):
 
 def small(tensor: StoredTensor, limits: Limits) -> bool:
     """Whether a tensor's elements are worth keeping at hand."""
-    size = dtypes.nbytes(tensor.dtype, tensor.elements)
     return (
-        size is not None
-        and size <= limits.kept_payload
+        tensor.nbytes is not None
+        and tensor.nbytes <= limits.kept_payload
         and tensor.file is None
         and tensor.offset is not None
-        and tensor.encoding != "unreadable"
+        and tensor.encoding not in ("unreadable", "strings")
     )

@@ -1,24 +1,21 @@
 """Shapes by the onnx package's inference over the skeleton, held against what the file declares, merged into the graph.
 
 Inference starts from the inputs alone. What it cannot derive (operators that it does not know) but the file declares is given to a
-second run, so that what follows from it is derived, too. Every failure of the package leaves the results that there are.
+second run, so that what follows from it is derived, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 from modelscan.formats import ReadOptions
 from modelscan.formats.onnx.agreement import Scoped, combined, completes, contradiction
 from modelscan.formats.onnx.context import Reading
-from modelscan.formats.onnx.proto import GRAPH_NODE, GRAPH_OUTPUT, GRAPH_VALUE_INFO, MODEL_GRAPH, NODE_ATTRIBUTE
-from modelscan.formats.onnx.skeleton import Skeleton, symbols
-from modelscan.formats.onnx.types import value_info
+from modelscan.formats.onnx.inference import Inference
 from modelscan.graph import Graph, Node
-from modelscan.model import Shape, TensorInfo
-from modelscan.wire import LENGTH, Wire
+from modelscan.model import TensorInfo
 
 
 def infer(reading: Reading, graph: Graph, ir_version: int | None) -> Graph:
@@ -27,10 +24,10 @@ def infer(reading: Reading, graph: Graph, ir_version: int | None) -> Graph:
         return graph
     options = reading.artifact.options
     opsets = _opsets(graph)
-    run = partial(_run, reading, graph, ir_version or 8, opsets, copied=not graph.functions, bind=partial(_bind, options))
-    found = run(None)
+    inference = Inference(reading, graph, ir_version or 8, opsets, partial(_bind, options))
+    found = inference.run(None)
     if found.values and _lacking(graph, found):
-        again = run(found)
+        again = inference.run(found)
         found = again if again.values else found
     return _merged(reading, graph, found, "graph", partial(_bind, options), not (options.dims or options.inputs))
 
@@ -65,76 +62,6 @@ def _opsets(graph: Graph) -> dict[str, int]:
         for node in scope.nodes:
             found.setdefault(node.domain, newest.get(node.domain, 1))
     return {domain: max(1, min(version, newest.get(domain, version))) for domain, version in found.items()}
-
-
-def _run(
-    reading: Reading,
-    graph: Graph,
-    ir_version: int,
-    opsets: Mapping[str, int],
-    found: Scoped | None,
-    *,
-    copied: bool,
-    bind: Callable[[TensorInfo], TensorInfo],
-) -> Scoped:
-    """One inference; when it fails as a whole, again without propagated values, then without the bodies of control flow."""
-    from onnx.onnx_cpp2py_export import shape_inference
-
-    for bodies, propagate in ((True, True), (True, False), (False, False)):
-        data = Skeleton(reading, copied, bind, bodies).model(graph, min(ir_version, 8), opsets, found)
-        try:
-            result = shape_inference.infer_shapes(data, False, False, propagate)
-        except (shape_inference.InferenceError, RuntimeError, ValueError, TypeError, IndexError) as error:
-            reading.inference_failures.append(str(error).split("\n", 1)[0])
-            continue
-        del data
-        return _parsed(reading, result, symbols((*graph.inputs, *graph.outputs, *graph.declared.values())))
-    return Scoped()
-
-
-def _parsed(reading: Reading, result: bytes, own: Collection[str]) -> Scoped:
-    inner = Reading(reading.artifact, Wire(result, reading.limits), reading.limits)
-    for number, kind, value, length in inner.wire.fields():
-        if number == MODEL_GRAPH and kind == LENGTH:
-            return _scoped(inner, value, value + length, own, 0)
-    return Scoped()
-
-
-def _scoped(inner: Reading, start: int, end: int, own: Collection[str], depth: int) -> Scoped:
-    """Types in a serialised graph, its bodies included."""
-    found = Scoped()
-    index = -1
-    for number, kind, value, length in inner.wire.fields(start, end):
-        if kind != LENGTH:
-            continue
-        if number in (GRAPH_VALUE_INFO, GRAPH_OUTPUT):
-            one = value_info(inner, value, value + length)
-            found.values[one.name] = replace(one, shape=_named(one.shape, own))
-        elif number == GRAPH_NODE:
-            index += 1
-            for key, at, stop in _bodies(inner.wire, value, value + length):
-                if depth < inner.limits.nesting:
-                    found.bodies[index, key] = _scoped(inner, at, stop, own, depth + 1)
-    return found
-
-
-def _bodies(wire: Wire, start: int, end: int) -> Iterator[tuple[str, int, int]]:
-    for number, kind, value, length in wire.fields(start, end):
-        if number != NODE_ATTRIBUTE or kind != LENGTH:
-            continue
-        name = ""
-        for inner, inner_kind, at, size in wire.fields(value, value + length):
-            if inner == 1 and inner_kind == LENGTH:
-                name = wire.text(at, size)
-            elif inner == 6 and inner_kind == LENGTH:
-                yield name, at, at + size
-
-
-def _named(shape: Shape | None, own: Collection[str]) -> Shape | None:
-    """A shape without the names that inference made up for dimensions it does not know."""
-    if shape is None:
-        return shape
-    return tuple(None if isinstance(size, str) and size not in own and size.startswith("unk__") else size for size in shape)
 
 
 def _merged(reading: Reading, graph: Graph, found: Scoped, where: str, bind: Callable[[TensorInfo], TensorInfo], compare: bool) -> Graph:

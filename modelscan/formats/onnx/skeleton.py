@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from modelscan import dtypes
 from modelscan.formats.onnx import proto
 from modelscan.formats.onnx.agreement import Scoped, completes
 from modelscan.formats.onnx.context import Reading
@@ -59,13 +59,18 @@ def text(number: int, value: str) -> bytes:
 class Skeleton:
     """Serialises one graph of a file."""
 
-    def __init__(self, reading: Reading, copied: bool, bind: Bind, bodies: bool = True) -> None:
+    def __init__(
+        self, reading: Reading, copied: bool, bind: Bind, bodies: bool = True, raw: Mapping[str, bytes] = MappingProxyType({})
+    ) -> None:
         self.reading = reading
         self.copied = copied
         """Whether nodes may be copied from the file: not when they were renamed."""
         self.bind = bind
         self.bodies = bodies
         """False leaves the bodies of control flow out: some make inference fail altogether."""
+        self.raw = raw
+        """Serialised types of inputs that are no tensors."""
+        self._heads: dict[tuple[tuple[int, ...], str], bytes] = {}
 
     def model(self, graph: Graph, ir_version: int, opsets: Mapping[str, int], found: Scoped | None = None) -> bytes:
         """The whole model. Where `found` lacks something that the file declares, the declaration is put in."""
@@ -141,14 +146,15 @@ class Skeleton:
         return b""
 
     def _tensor(self, tensor: StoredTensor, name: str) -> bytes:
-        code = proto.CODES.get(tensor.dtype, 0)
-        parts = [block(1, b"".join(map(varint, tensor.shape))), number_field(2, code), text(8, name)]
-        size = dtypes.nbytes(tensor.dtype, tensor.elements)
-        if size is not None and (size <= _FLOATS or "int" in tensor.dtype) and small(tensor, self.reading.limits):
-            payload = dense(self.reading.wire, tensor)
-            if payload is not None:
-                parts.append(block(9, payload))
-        return b"".join(parts)
+        kind = (tensor.shape, tensor.dtype)
+        head = self._heads.get(kind)
+        if head is None:
+            dims = block(1, b"".join(map(varint, tensor.shape)))
+            head = self._heads[kind] = dims + number_field(2, proto.CODES.get(tensor.dtype, 0))
+        if tensor.nbytes is None or tensor.nbytes > (_FLOATS if "float" in tensor.dtype else self.reading.limits.kept_payload):
+            return head + text(8, name)
+        payload = dense(self.reading.wire, tensor) if small(tensor, self.reading.limits) else None
+        return head + text(8, name) + (b"" if payload is None else block(9, payload))
 
     def _sparse(self, one: SparseTensor, name: str) -> bytes:
         dims = block(3, b"".join(map(varint, one.shape)))
@@ -156,6 +162,8 @@ class Skeleton:
 
     def _info(self, info: TensorInfo, path: str | None) -> bytes:
         bound = self.bind(info)
+        if path is not None and info.name in self.raw:
+            return text(1, info.name) + block(2, self.raw[info.name])
         extent = self.reading.types.get((path, info.name)) if path is not None else None
         if extent is not None:
             kind = self.reading.wire.read(extent[0], extent[1] - extent[0])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from modelscan.errors import LimitExceeded, UnreadableFile
@@ -59,6 +60,8 @@ from modelscan.wire import LENGTH
 
 Result = TypeVar("Result")
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""Shared by all nodes without attributes."""
 _NUMBER_FIELDS = {
     ATTRIBUTE_F: ("float32", "attribute:f"),
     ATTRIBUTE_I: ("int64", "attribute:i"),
@@ -94,13 +97,15 @@ class Scope:
         """What `read` gives; an error that is only about this part is noted with its place, and None given."""
         try:
             return read()
-        except LimitExceeded as error:
-            if error.limit in ("nodes", "tensors"):
-                raise
-            self.reading.note_error(error, where)
         except UnreadableFile as error:
-            self.reading.note_error(error, where)
-        return None
+            self.failed(error, where)
+            return None
+
+    def failed(self, error: UnreadableFile, where: str) -> None:
+        """Note an error that costs a part; raise one that ends the reading of the whole file."""
+        if isinstance(error, LimitExceeded) and error.limit in ("nodes", "tensors"):
+            raise error
+        self.reading.note_error(error, where)
 
     def node(self, start: int, end: int) -> None:
         """Read one node."""
@@ -108,23 +113,27 @@ class Scope:
         self.reading.nodes += 1
         if self.reading.nodes > self.reading.limits.nodes:
             raise LimitExceeded("nodes", self.reading.nodes, self.reading.limits.nodes, offset=start)
-        node = self.guarded(lambda: _node(self, start, end, index), f"{self.where}.node[{index}]")
-        if node is not None:
-            self.nodes.append(node)
+        try:
+            self.nodes.append(_node(self, start, end, index))
+        except UnreadableFile as error:
+            self.failed(error, f"{self.where}.node[{index}]")
 
     def initializer(self, start: int, end: int, index: int) -> None:
         """Read one dense initializer."""
         where = f"{self.where}.initializer[{index}]"
-        found = self.guarded(lambda: tensors.stored(self.reading, [(start, end)], where, self.prefix), where)
-        if found is None:
+        try:
+            name, tensor = tensors.stored(self.reading, [(start, end)], where, self.prefix)
+        except UnreadableFile as error:
+            self.failed(error, where)
             return
-        name, tensor = found
         if not name:
+            self.initializers.setdefault(name, tensor)
             self.reading.note("initializer-without-name", f"initializer {index} has no name", tensor=tensor.name, offset=start, where=where)
         elif name in self.initializers:
             text = f"{name} is stored twice; which one counts depends on the reader"
             self.reading.note("duplicate-initializer", text, tensor=tensor.name, offset=start, where=where)
-        self.initializers.setdefault(name, tensor)
+        else:
+            self.initializers[name] = tensor
         if small(tensor, self.reading.limits):
             self.small.setdefault(name, tensor)
 
@@ -231,6 +240,8 @@ def _node(scope: Scope, start: int, end: int, index: int) -> Node:  # noqa: C901
             overload = text(value, length)
         elif number == NODE_METADATA:
             metadata.append((value, value + length))
+    if not found and not metadata:
+        return Node(name, op, domain, tuple(inputs), tuple(outputs), _NOTHING, _NOTHING, _NOTHING, overload, start, end - start)
     plain: dict[str, Any] = {}
     graphs: dict[str, Graph] = {}
     if found:

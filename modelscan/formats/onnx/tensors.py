@@ -51,48 +51,59 @@ class Typed:
     packed: list[Extent] = field(default_factory=list)
 
 
-@dataclass(slots=True)
 class RawTensor:
     """A `TensorProto` as it stands in the file."""
 
-    start: int
-    end: int
-    name: str = ""
-    dims: list[int] = field(default_factory=list)
-    code: int = 0
-    raw: Extent | None = None
-    typed: dict[int, Typed] = field(default_factory=dict)
-    external: list[tuple[str, str]] = field(default_factory=list)
-    is_external: bool = False
-    segmented: bool = False
+    __slots__ = ("code", "dims", "end", "external", "is_external", "name", "raw", "segmented", "start", "typed")
+
+    def __init__(self, start: int, end: int) -> None:
+        self.start = start
+        self.end = end
+        self.name = ""
+        self.dims: list[int] = []
+        self.code = 0
+        self.raw: Extent | None = None
+        self.typed: dict[int, Typed] | None = None
+        self.external: list[tuple[str, str]] = []
+        self.is_external = False
+        self.segmented = False
 
 
 def parse(reading: Reading, extents: list[Extent]) -> RawTensor:
     """The fields of a tensor; `extents` are its pieces, nearly always one."""
     wire = reading.wire
     one = RawTensor(extents[0][0], extents[-1][1])
-    fields = wire.fields(*extents[0]) if len(extents) == 1 else reading.messages(extents)
-    for entry in fields:
+    for entry in wire.fields(*extents[0]) if len(extents) == 1 else reading.messages(extents):
         number, kind, value, length = entry
         if number == TENSOR_DIMS:
-            one.dims.extend(map(signed, wire.numbers(entry, reading.limits.rank)))
-        elif number == TENSOR_TYPE and kind == VARINT:
-            one.code = value
+            if kind == VARINT:
+                one.dims.append(signed(value))
+            else:
+                one.dims.extend(map(signed, wire.numbers(entry, reading.limits.rank)))
         elif number == TENSOR_NAME and kind == LENGTH:
             one.name = wire.text(value, length)
         elif number == TENSOR_RAW and kind == LENGTH:
             one.raw = (value, length)
-        elif number in TYPED_FIELDS:
-            _typed(one.typed, entry)
-        elif number == TENSOR_EXTERNAL and kind == LENGTH:
-            one.external.append(reading.entry(value, length))
-        elif number == TENSOR_LOCATION and kind == VARINT:
-            one.is_external = value == 1
-        elif number == TENSOR_SEGMENT:
-            one.segmented = True
+        elif number == TENSOR_TYPE and kind == VARINT:
+            one.code = value
+        else:
+            _less_common(reading, one, entry)
     if len(one.dims) > reading.limits.rank:
         raise UnreadableFile("limit-exceeded", f"a tensor of {len(one.dims):,} dimensions", offset=one.start)
     return one
+
+
+def _less_common(reading: Reading, one: RawTensor, entry: Field) -> None:
+    number, kind, value, length = entry
+    if number in TYPED_FIELDS:
+        one.typed = {} if one.typed is None else one.typed
+        _typed(one.typed, entry)
+    elif number == TENSOR_EXTERNAL and kind == LENGTH:
+        one.external.append(reading.entry(value, length))
+    elif number == TENSOR_LOCATION and kind == VARINT:
+        one.is_external = value == 1
+    elif number == TENSOR_SEGMENT:
+        one.segmented = True
 
 
 def _typed(found: dict[int, Typed], entry: Field) -> None:
@@ -130,9 +141,7 @@ def stored(reading: Reading, extents: list[Extent], where: str, scope: str, name
     full = reading.unique(scope + own)
     dtype = DTYPES.get(raw.code)
     elements = prod(raw.dims)
-    if dtype is None or elements < 0 or elements > reading.limits.elements or (elements == 0 and min(raw.dims) < 0):
-        return own, _impossible(reading, raw, full, where)
-    if len(raw.dims) > 1 and min(raw.dims) < 0:
+    if dtype is None or elements > reading.limits.elements or (raw.dims and min(raw.dims) < 0):
         return own, _impossible(reading, raw, full, where)
     encoding = "raw"
     file = None
@@ -140,7 +149,7 @@ def stored(reading: Reading, extents: list[Extent], where: str, scope: str, name
     nbytes: int | None
     if raw.is_external:
         file, offset, nbytes = external.locate(reading, raw.external, full, dtype, elements, where, raw.start)
-    elif raw.raw is not None and not raw.typed:
+    elif raw.raw is not None and raw.typed is None:
         offset, nbytes = raw.raw
         _check_bytes(reading, full, dtype, elements, offset, nbytes, where)
     else:
@@ -178,14 +187,15 @@ def _impossible(reading: Reading, raw: RawTensor, full: str, where: str) -> Stor
     if raw.code not in DTYPES:
         text = "its element type is undefined" if raw.code == 0 else f"element type {raw.code} is unknown"
         reading.note("tensor-type-unknown", f"{full}: {text}", tensor=full, offset=raw.start, where=f"{where}.data_type")
-    offset, nbytes = raw.raw if raw.raw is not None else (raw.start, sum(one.nbytes for one in raw.typed.values()))
+    offset, nbytes = raw.raw if raw.raw is not None else (raw.start, sum(one.nbytes for one in (raw.typed or {}).values()))
     dtype = DTYPES.get(raw.code, f"data_type {raw.code}")
     return reading.add(StoredTensor(full, shape, dtype, nbytes, None, offset, Kind.WEIGHT, "unreadable"))
 
 
 def _payload(reading: Reading, raw: RawTensor, full: str, dtype: str, elements: int, where: str) -> tuple[int | None, int | None, str]:
     """Offset, bytes and encoding of a payload in typed fields, or of none."""
-    places = [TYPED_FIELDS[number] for number, one in raw.typed.items() if one.singles or one.nbytes or one.pieces]
+    typed = raw.typed or {}
+    places = [TYPED_FIELDS[number] for number, one in typed.items() if one.pieces]
     if raw.raw is not None:
         places.append("raw_data")
     if not places:
@@ -198,13 +208,13 @@ def _payload(reading: Reading, raw: RawTensor, full: str, dtype: str, elements: 
     if len(places) > 1:
         text = f"{full}: payload in {' and in '.join(sorted(places))}; which one counts depends on the reader"
         reading.note("tensor-data-twice", text, tensor=full, offset=raw.start, where=where)
-    elif own not in raw.typed:
+    elif own not in typed:
         text = f"{full}: payload in {places[0]}, where {dtype} belongs in {TYPED_FIELDS[own]}"
         reading.note("tensor-wrong-field", text, tensor=full, offset=raw.start, where=where)
     if raw.raw is not None:
         return *raw.raw, "raw"
-    number = own if own in raw.typed else next(iter(raw.typed))
-    one = raw.typed[number]
+    number = own if own in typed else next(iter(typed))
+    one = typed[number]
     if number == own:
         _check_entries(reading, raw, one, number, full, dtype, elements, where)
     if len(one.packed) == 1 and not one.singles:

@@ -9,6 +9,8 @@ from modelscan.model import Shape, TensorInfo
 from modelscan.wire import LENGTH, VARINT, signed
 
 _TENSOR, _SEQUENCE, _MAP, _OPAQUE, _SPARSE, _OPTIONAL = 1, 4, 5, 7, 8, 9
+_SHORT = 128
+"""Types of up to this many bytes are read once: a model has thousands of values and a few dozen types."""
 _NESTED = {_SEQUENCE: "sequence", _OPTIONAL: "optional"}
 
 
@@ -21,7 +23,15 @@ def value_info(reading: Reading, start: int, end: int, scope: str | None = None)
             name = reading.wire.text(value, length)
         elif kind == LENGTH and number == 2:
             types.append((value, value + length))
-    dtype, shape = type_proto(reading, types)
+    if len(types) == 1 and types[0][1] - types[0][0] <= _SHORT:
+        start, end = types[0]
+        written = reading.wire.read(start, end - start)
+        known = reading.known_types.get(written)
+        if known is None:
+            known = reading.known_types[written] = type_proto(reading, types)
+        dtype, shape = known
+    else:
+        dtype, shape = type_proto(reading, types)
     if scope is not None and len(types) == 1 and dtype is not None and "(" in dtype:
         reading.types[scope, name] = types[0]
     return TensorInfo(name, dtype, shape)

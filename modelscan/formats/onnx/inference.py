@@ -1,0 +1,159 @@
+"""Runs of the onnx package's shape inference over the skeleton, and what they found.
+
+A large graph is inferred in segments of nodes, each starting from what the ones before it found: memory stays bounded, and a failure
+of the package costs one segment. Every failure leaves the results that there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+
+from modelscan.formats.onnx.agreement import Scoped
+from modelscan.formats.onnx.context import Reading
+from modelscan.formats.onnx.proto import GRAPH_NODE, GRAPH_OUTPUT, GRAPH_VALUE_INFO, MODEL_GRAPH, NODE_ATTRIBUTE
+from modelscan.formats.onnx.skeleton import Skeleton, symbols
+from modelscan.formats.onnx.types import value_info
+from modelscan.graph import Graph, Node
+from modelscan.model import Shape, StoredTensor, TensorInfo
+from modelscan.wire import LENGTH, Wire
+
+Bind = Callable[[TensorInfo], TensorInfo]
+_SEGMENT = 8_000
+"""Nodes that are inferred at once; the package needs about 2 KB for each."""
+
+
+class Inference:
+    """The inference of one graph, runnable with and without the file's own declarations."""
+
+    def __init__(self, reading: Reading, graph: Graph, ir_version: int, opsets: Mapping[str, int], bind: Bind) -> None:
+        self.reading = reading
+        self.graph = graph
+        self.ir_version = min(ir_version, 8)  # later ones bring nothing that inference needs, and are refused by older packages
+        self.opsets = opsets
+        self.bind = bind
+        self.own = symbols((*graph.inputs, *graph.outputs, *graph.declared.values()))
+
+    def run(self, hints: Scoped | None) -> Scoped:
+        """Types of all values. Where `hints`, an earlier result, lacks what the file declares, the declaration is believed."""
+        if len(self.graph.nodes) <= 2 * _SEGMENT:
+            return self._infer(self.graph, hints, {})
+        found = Scoped()
+        for start in range(0, len(self.graph.nodes), _SEGMENT):
+            segment, raw = self._segment(start, found)
+            inner = None if hints is None else hints.part(start, _SEGMENT)
+            part = self._infer(segment, inner, raw)
+            found.values.update(part.values)
+            found.raw.update(part.raw)
+            found.bodies.update({(index + start, key): body for (index, key), body in part.bodies.items()})
+        return found
+
+    def _segment(self, start: int, found: Scoped) -> tuple[Graph, Mapping[str, bytes]]:
+        """The nodes from `start` as a graph of their own, with what they need as inputs and initializers."""
+        graph = self.graph
+        nodes = graph.nodes[start : start + _SEGMENT]
+        made = {name for node in nodes for name in node.outputs}
+        initializers: dict[str, StoredTensor] = {}
+        inputs: dict[str, TensorInfo] = {}
+        given = {one.name: one for one in graph.inputs}
+        for name in _needed(nodes):
+            if name in made or name in inputs or name in initializers:
+                continue
+            stored = graph.initializers.get(name) or graph.constants.get(name)
+            if name in given:
+                inputs[name] = given[name]
+            elif stored is not None:
+                initializers[name] = stored
+            elif name in found.values:
+                inputs[name] = found.values[name]
+        part = replace(
+            graph,
+            nodes=nodes,
+            inputs=tuple(inputs.values()),
+            outputs=tuple(one for one in graph.outputs if one.name in made),
+            initializers=initializers,
+            sparse={name: one for name, one in graph.sparse.items() if name in initializers},
+            declared={name: one for name, one in graph.declared.items() if name in made},
+        )
+        return part, found.raw
+
+    def _infer(self, graph: Graph, hints: Scoped | None, raw: Mapping[str, bytes]) -> Scoped:
+        """One run; when it fails as a whole, again without propagated values, then without the bodies of control flow."""
+        from onnx.onnx_cpp2py_export import shape_inference
+
+        for bodies, propagate in ((True, True), (True, False), (False, False)):
+            data = Skeleton(self.reading, not graph.functions, self.bind, bodies, raw).model(graph, self.ir_version, self.opsets, hints)
+            try:
+                result = shape_inference.infer_shapes(data, False, False, propagate)
+            except (shape_inference.InferenceError, RuntimeError, ValueError, TypeError, IndexError) as error:
+                self.reading.inference_failures.append(str(error).split("\n", 1)[0])
+                continue
+            del data
+            return Result(self.reading, result, self.own).parsed(graph)
+        return Scoped()
+
+
+def _needed(nodes: tuple[Node, ...]) -> Iterator[str]:
+    """Names that nodes use, in their bodies too."""
+    for node in nodes:
+        yield from node.inputs
+        for body in node.graphs.values():
+            for _, scope in body.scopes():
+                for inner in scope.nodes:
+                    yield from inner.inputs
+                yield from (one.name for one in scope.outputs)
+
+
+class Result:
+    """A serialised model with inferred types."""
+
+    def __init__(self, reading: Reading, data: bytes, own: Collection[str]) -> None:
+        self.inner = Reading(reading.artifact, Wire(data, reading.limits), reading.limits)
+        self.own = own
+        self.known: dict[Shape | None, Shape | None] = {None: None}
+
+    def parsed(self, graph: Graph) -> Scoped:
+        """The types of a graph's values; `graph` is the one that went in."""
+        for number, kind, value, length in self.inner.wire.fields():
+            if number == MODEL_GRAPH and kind == LENGTH:
+                return self._scope(value, value + length, graph)
+        return Scoped()
+
+    def _scope(self, start: int, end: int, graph: Graph) -> Scoped:
+        found = Scoped()
+        index = -1
+        for number, kind, value, length in self.inner.wire.fields(start, end):
+            if kind != LENGTH:
+                continue
+            if number in (GRAPH_VALUE_INFO, GRAPH_OUTPUT):
+                one = value_info(self.inner, value, value + length, "")
+                shape = self._named(one.shape)
+                found.values[one.name] = one if shape is one.shape else TensorInfo(one.name, one.dtype, shape)
+            elif number == GRAPH_NODE:
+                index += 1
+                if index < len(graph.nodes) and graph.nodes[index].graphs:
+                    for key, at, stop in self._bodies(value, value + length):
+                        if key in graph.nodes[index].graphs:
+                            found.bodies[index, key] = self._scope(at, stop, graph.nodes[index].graphs[key])
+        for (_, name), (at, stop) in self.inner.types.items():
+            found.raw[name] = self.inner.wire.read(at, stop - at)
+        return found
+
+    def _bodies(self, start: int, end: int) -> Iterator[tuple[str, int, int]]:
+        for number, kind, value, length in self.inner.wire.fields(start, end):
+            if number != NODE_ATTRIBUTE or kind != LENGTH:
+                continue
+            name = ""
+            for inner, inner_kind, at, size in self.inner.wire.fields(value, value + length):
+                if inner == 1 and inner_kind == LENGTH:
+                    name = self.inner.wire.text(at, size)
+                elif inner == 6 and inner_kind == LENGTH:
+                    yield name, at, at + size
+
+    def _named(self, shape: Shape | None) -> Shape | None:
+        """A shape without the names that inference made up for dimensions it does not know."""
+        if shape not in self.known:
+            made_up = [isinstance(size, str) and size not in self.own and size.startswith("unk__") for size in shape or ()]
+            sizes = tuple(None if is_made_up else size for size, is_made_up in zip(shape or (), made_up, strict=True))
+            self.known[shape] = sizes if any(made_up) else shape
+        return self.known[shape]
