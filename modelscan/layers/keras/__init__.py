@@ -1,0 +1,106 @@
+"""The Keras catalogue: what every layer of Keras 1 to 3 should hold, and the shapes through a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from modelscan.layers.keras import (
+    attention,
+    convolution,
+    core,
+    merging,
+    normalization,
+    old_layers,
+    pooling,
+    preprocessing,
+    recurrent,
+    reshaping,
+    wrappers,
+)
+from modelscan.layers.keras.deriving import Deriver, Result
+from modelscan.layers.keras.infer import inferred
+from modelscan.layers.keras.nested import distributed
+from modelscan.layers.keras.pairing import paired
+from modelscan.layers.keras.propagate import Propagation
+from modelscan.limits import Limits
+from modelscan.model import Claim, Layer, Model, TensorInfo
+from modelscan.topology import Block
+
+__all__ = ["derive"]
+
+DECLARATIONS = (
+    attention,
+    convolution,
+    core,
+    merging,
+    normalization,
+    old_layers,
+    pooling,
+    preprocessing,
+    recurrent,
+    reshaping,
+    wrappers,
+)
+"""The modules that hold declarations; importing them fills the catalogue."""
+
+
+def derive(model: Model, limits: Limits) -> Model:
+    """The model with specs, shapes, roles and costs. Without a configuration, what names and shapes of the weights prove."""
+    if not isinstance(model.graph, Block):
+        return inferred(model)
+    version = model.producer.get("version")
+    deriver = Deriver(version, limits)
+    propagation = Propagation(deriver)
+    outputs = propagation.model(model.graph, (), "declared input")
+    claims = distributed(model.layers, propagation.results)
+    layers = tuple(_layer(one, propagation.results.get(one.path), claims.get(one.path, one.claims)) for one in model.layers)
+    return replace(
+        model,
+        layers=layers,
+        observations=(*model.observations, *deriver.observations),
+        inputs=model.inputs or _inputs(model.graph, propagation),
+        outputs=model.outputs or tuple(TensorInfo(_output_name(model.graph, i), None, shape) for i, shape in enumerate(outputs)),
+    )
+
+
+def _layer(layer: Layer, result: Result | None, claims: tuple[Claim, ...]) -> Layer:
+    if result is None:
+        return layer
+    known = result.outputs if all(one is not None for one in result.outputs) else ()
+    shown = replace(
+        layer,
+        claims=claims,
+        input_shapes=tuple(one for one in result.inputs if one is not None),
+        output_shapes=tuple(one for one in known if one is not None),
+    )
+    if layer.container:
+        return shown
+    if result.specs is None:
+        return replace(shown, specs=None, extra_macs=None)
+    return replace(
+        shown,
+        specs=result.specs,
+        claims=paired(result.specs, claims, result.copies),
+        positions=result.positions,
+        extra_macs=result.extra_macs,
+        note=result.note,
+    )
+
+
+def _inputs(model: Block, propagation: Propagation) -> tuple[TensorInfo, ...]:
+    found = []
+    names = [one.block for one in model.inputs] or [one.name for one in model.blocks[:1]]
+    blocks = {one.name: one for one in model.blocks}
+    for name in names:
+        block = blocks.get(name)
+        result = propagation.results.get(block.path) if block is not None else None
+        shapes = (result.outputs if block is not None and block.class_name == "InputLayer" else result.inputs) if result is not None else ()
+        dtype = block.config.get("dtype") if block is not None else None
+        found.append(TensorInfo(name, dtype if isinstance(dtype, str) else None, shapes[0] if shapes else None))
+    return tuple(found)
+
+
+def _output_name(model: Block, index: int) -> str:
+    if index < len(model.outputs):
+        return model.outputs[index].block
+    return model.blocks[-1].name if model.blocks else "output"

@@ -1,0 +1,146 @@
+"""One block through its declaration: class and configuration in today's words, inputs, result."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelscan.layers.keras.adapt import adapted
+from modelscan.layers.keras.modern import declared_input, modern_class, modern_config, variable_dtype
+from modelscan.layers.keras.operations import operation
+from modelscan.layers.keras.registry import CATALOGUE, BadConfigError, Config, Derived, Shapes, keyed
+from modelscan.limits import Limits
+from modelscan.model import Observation, Shape, WeightSpec
+from modelscan.topology import Block, BlockKind, Call, TensorRef
+
+
+@dataclass
+class Result:
+    """What became of one block."""
+
+    specs: tuple[WeightSpec, ...] | None = None
+    """None when no formula is known."""
+    inputs: Shapes = ()
+    outputs: Shapes = ()
+    positions: int | None = None
+    extra_macs: int | None = 0
+    note: str | None = None
+    copies: Mapping[str, str] = field(default_factory=dict)
+    calls: list[Shapes] = field(default_factory=list)
+    """Outputs of further calls."""
+
+
+class Deriver:
+    """Derives blocks of one file; collects what is wrong with their configurations."""
+
+    def __init__(self, version: str | None, limits: Limits, vocabularies: Mapping[str, int] | None = None) -> None:
+        self.version = _version(version)
+        self.limits = limits
+        self.observations: list[Observation] = []
+        self.vocabularies = vocabularies or {}
+
+    def block(self, block: Block, call: Call | None, inputs: Shapes, keywords: Mapping[str, Shape | None], source: str) -> Result:
+        """The result of one call of a layer or operation."""
+        if (not inputs or inputs[0] is None) and block.class_name != "InputLayer":
+            inputs, source = _fallback(block, inputs, source)
+        arguments = {name: value for name, value in (call.kwargs if call else {}).items() if not isinstance(value, TensorRef)}
+        try:
+            if block.kind is BlockKind.OPERATION:
+                derived: Derived | None = self._operation(block, inputs, arguments, source)
+            else:
+                derived = self._layer(block.class_name, block.config, inputs, source, keywords, arguments, 0)
+        except BadConfigError as error:
+            self.observations.append(Observation("invalid-hyperparameter", f"{block.class_name} {block.path}: {error}", layer=block.path))
+            return Result(None, inputs, (None,), None, None)
+        if derived is None:
+            return Result(None, inputs, _built_outputs(block), None, None)
+        return Result(keyed(derived.weights), inputs, derived.outputs, derived.positions, derived.extra_macs, derived.note, derived.copies)
+
+    def _layer(
+        self,
+        class_name: str,
+        values: Mapping[str, Any],
+        inputs: Shapes,
+        source: str,
+        keywords: Mapping[str, Shape | None],
+        arguments: Mapping[str, Any],
+        depth: int,
+    ) -> Derived | None:
+        if depth > self.limits.nesting:
+            raise BadConfigError(f"wrappers nested more than {self.limits.nesting} deep")
+        name = modern_class(class_name)
+        declaration = CATALOGUE.get(name)
+        if declaration is None:
+            return None
+
+        def inner(entry: Any, shapes: Shapes, witness: str) -> Derived:
+            return self._inner(entry, shapes, witness, depth + 1)
+
+        config = Config(
+            name,
+            modern_config(name, values),
+            inputs,
+            keywords,
+            arguments,
+            (),
+            source,
+            self.version,
+            inner,
+            variable_dtype(values),
+        )
+        derived = declaration(config)
+        return None if derived is None else adapted(config, derived)
+
+    def _inner(self, entry: Any, shapes: Shapes, witness: str, depth: int) -> Derived:
+        """A wrapper's layer; a whole model within one is derived like any model and its weights strung together."""
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("class_name"), str):
+            raise BadConfigError("the inner layer is no layer")
+        config = entry.get("config")
+        values = config if isinstance(config, Mapping) else {"layers": config} if isinstance(config, list) else {}
+        if isinstance(values.get("layers"), list):
+            raise UnknownInnerError
+        derived = self._layer(entry["class_name"], values, shapes, witness, {}, {}, depth)
+        if derived is None:
+            raise UnknownInnerError
+        return derived
+
+    def _operation(self, block: Block, inputs: Shapes, arguments: Mapping[str, Any], source: str) -> Derived:
+        name = block.class_name
+        function = block.config.get("function")
+        if name in ("TFOpLambda", "SlicingOpLambda") and isinstance(function, str):
+            name = function
+        return operation(Config(name, block.config, inputs, {}, arguments, (), source, self.version), name)
+
+
+class UnknownInnerError(BadConfigError):
+    """A wrapper holds what the catalogue has no formula for."""
+
+    def __init__(self) -> None:
+        super().__init__("the inner layer is unknown")
+
+
+def _fallback(block: Block, inputs: Shapes, source: str) -> tuple[Shapes, str]:
+    """What else tells the input: the layer's own declaration or the shape that it was built with."""
+    declared = declared_input(block.config)
+    if declared is not None:
+        return (declared,), "declared input"
+    shape = (block.build_config or {}).get("input_shape")
+    if isinstance(shape, list) and shape and all(one is None or isinstance(one, int) for one in shape):
+        return (tuple(shape),), "build configuration"
+    if isinstance(shape, list) and shape and all(isinstance(one, list) for one in shape):
+        return tuple(tuple(size if isinstance(size, int) else None for size in one) for one in shape), "build configuration"
+    return inputs, source
+
+
+def _built_outputs(block: Block) -> Shapes:
+    """A custom layer tells nothing of its output."""
+    del block
+    return (None,)
+
+
+def _version(text: str | None) -> tuple[int, int] | None:
+    """`2.13.1-tf` → (2, 13)."""
+    found = re.match(r"(\d+)(?:\.(\d+))?", text or "")
+    return (int(found[1]), int(found[2] or 0)) if found else None

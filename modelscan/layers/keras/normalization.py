@@ -1,0 +1,92 @@
+"""Normalisation layers."""
+
+from __future__ import annotations
+
+from modelscan.formula import Dim, const, dim
+from modelscan.layers.keras.registry import BadConfigError, Config, Derived, layer
+from modelscan.model import WeightSpec
+
+
+def _axes(c: Config, default: object = -1) -> list[int]:
+    value = c.get("axis", default)
+    axes = list(value) if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(axis, int) and not isinstance(axis, bool) for axis in axes):
+        raise BadConfigError(f"axis is {value!r}, not one or more whole numbers")
+    return axes
+
+
+@layer("BatchNormalization", "SyncBatchNormalization", "BatchNormalizationV1", "BatchNormalizationV2")
+def batch_normalization(c: Config) -> Derived:
+    """Scale, shift and two running statistics per channel: 4 × channels. tf.keras writes `axis` as a list."""
+    axes = _axes(c)
+    if len(axes) == 1:
+        dims: tuple[Dim, ...] = (c.from_input("channels", axes[0]),)
+    elif c.input is None:
+        dims = (dim("channels", None),)
+    else:
+        kept = {axis % len(c.input) for axis in axes}
+        dims = tuple(c.from_input(f"inputs_{axis}", axis) if axis in kept else const(1) for axis in range(len(c.input)))
+    weights = []
+    if c.flag("scale", True):
+        weights.append(c.weight("gamma", *dims, multiplied=False))
+    if c.flag("center", True):
+        weights.append(c.weight("beta", *dims))
+    for role in ("moving_mean", "moving_variance"):
+        weights.append(c.weight(role, *dims, trainable=False))
+    if c.flag("renorm", False):
+        for role in ("moving_stddev", "renorm_mean", "renorm_stddev"):
+            weights.append(c.weight(role, *dims, trainable=False))
+    return Derived(weights, c.inputs[:1] or (None,), 0)
+
+
+def _over_axes(c: Config, role: str, also: str | None) -> list[WeightSpec]:
+    axes = _axes(c)
+    if c.input is None:
+        dims: tuple[Dim, ...] = (dim("channels", None),) if len(axes) == 1 else ()
+    else:
+        ordered = sorted(axis % len(c.input) for axis in axes)
+        dims = tuple(c.from_input("channels" if len(axes) == 1 else f"inputs_{axis}", axis) for axis in ordered)
+    return [c.weight(name, *dims) for name in (role, also) if name]
+
+
+@layer("LayerNormalization")
+def layer_normalization(c: Config) -> Derived:
+    """Scale and shift over the normalised axes; only a scale with `rms_scaling`."""
+    rms = c.flag("rms_scaling", False)
+    weights = _over_axes(
+        c,
+        "gamma" if c.flag("scale", True) or rms else "",
+        "beta" if c.flag("center", True) and not rms else None,
+    )
+    return Derived([one for one in weights if one.role], c.inputs[:1] or (None,), 0)
+
+
+@layer("RMSNormalization")
+def rms_normalization(c: Config) -> Derived:
+    """A scale over the normalised axes."""
+    return Derived(_over_axes(c, "scale", None), c.inputs[:1] or (None,), 0)
+
+
+@layer("GroupNormalization")
+def group_normalization(c: Config) -> Derived:
+    """Scale and shift per channel, however many groups."""
+    channels = c.from_input("channels", _axes(c)[0])
+    weights = [c.weight(role, channels) for role, name in (("gamma", "scale"), ("beta", "center")) if c.flag(name, True)]
+    return Derived(weights, c.inputs[:1] or (None,), 0)
+
+
+@layer("Normalization")
+def normalization(c: Config) -> Derived:
+    """Mean and variance over the kept axes, and a counter; none of them trained, none if they are given."""
+    if c.get("mean") is not None or c.get("variance") is not None:
+        return Derived((), c.inputs[:1] or (None,), 0)
+    axis = c.values.get("axis", -1)
+    axes = [] if axis is None else list(axis) if isinstance(axis, list | tuple) else [axis]
+    if c.input is None:
+        dims: tuple[Dim, ...] = tuple(dim(f"inputs_{one}", None) for one in axes)
+    else:
+        kept = sorted(one % len(c.input) for one in axes)
+        dims = tuple(c.from_input(f"inputs_{one}", one) for one in kept)
+    weights = [c.weight(role, *dims, trainable=False) for role in ("mean", "variance")]
+    weights.append(c.weight("count", trainable=False, dtype=None))
+    return Derived(weights, c.inputs[:1] or (None,), 0)

@@ -1,0 +1,161 @@
+"""Preprocessing and augmentation layers: weightless but for what lookups and spectrograms keep."""
+
+from __future__ import annotations
+
+from modelscan.formula import dim
+from modelscan.layers.keras.registry import Config, Derived, layer, same
+from modelscan.model import Shape, WeightSpec
+
+_AUGMENTATIONS = (
+    "RandomFlip RandomRotation RandomTranslation RandomZoom RandomContrast RandomBrightness RandomSaturation RandomHue RandomGrayscale "
+    "RandomShear RandomPerspective RandomElasticTransform RandomGaussianBlur RandomSharpness RandomPosterization RandomColorJitter "
+    "RandomColorDegeneration RandomErasing RandomInvert RandAugment AugMix CutMix MixUp AutoContrast Equalization Solarization "
+    "MaxNumBoundingBoxes Rescaling Pipeline"
+)
+for _name in _AUGMENTATIONS.split():
+    layer(_name)(same)
+
+
+@layer("Resizing", "CenterCrop", "RandomCrop")
+def resized(c: Config) -> Derived:
+    """Height and width as configured; source: `keras/src/layers/preprocessing/image_preprocessing/`."""
+    if c.input is None or len(c.input) not in (3, 4):
+        return Derived((), (None,), 0)
+    size = (c.integer("height"), c.integer("width"))
+    first = c.channels_first
+    at = len(c.input) - (2 if first else 3)
+    return Derived((), ((*c.input[:at], *size, *c.input[at + 2 :]),), 0)
+
+
+@layer("RandomHeight", "RandomWidth")
+def random_extent(c: Config) -> Derived:
+    """One extent becomes unknown."""
+    if c.input is None or len(c.input) < 3:
+        return Derived((), (None,), 0)
+    shape = list(c.input)
+    shape[-3 if c.type == "RandomHeight" else -2] = None
+    return Derived((), (tuple(shape),), 0)
+
+
+@layer("Hashing")
+def hashing(c: Config) -> Derived:
+    """One number per element, or a vector of bins."""
+    return _encoded(c, c.integer("num_bins"))
+
+
+@layer("CategoryEncoding")
+def category_encoding(c: Config) -> Derived:
+    """Multi-hot, one-hot or counts over the tokens."""
+    shape, size = c.input, c.integer("num_tokens")
+    if shape is None:
+        return Derived((), (None,), 0)
+    if c.get("output_mode", "multi_hot") == "one_hot":
+        return Derived((), ((*shape[:-1], size) if shape and shape[-1] == 1 else (*shape, size),), 0)
+    return Derived((), ((*shape[:-1], size),), 0)
+
+
+@layer("HashedCrossing")
+def hashed_crossing(c: Config) -> Derived:
+    """As hashing, over a pair of features."""
+    return _encoded(c, c.integer("num_bins"))
+
+
+@layer("Discretization")
+def discretization(c: Config) -> Derived:
+    """Bin numbers or vectors of bins. tf.keras stores the summary that it adapted to, which is no parameter."""
+    bins = c.get("bin_boundaries") or ()
+    size = len(bins) + 1 if bins else c.get("num_bins")
+    derived = _encoded(c, size if isinstance(size, int) else None)
+    summary = c.weight(
+        "summary", dim("rows", 2, "definition"), dim("bins", None), trainable=False, dtype=None, counted=False, optional=True
+    )
+    return Derived([summary], derived.outputs, 0)
+
+
+def _encoded(c: Config, size: int | None) -> Derived:
+    """The output of `output_mode`; source: `keras/src/utils/numerical_utils.py`, `encode_categorical_inputs`."""
+    shape: Shape | None = c.input
+    mode = c.get("output_mode", "int")
+    if shape is None or mode == "int":
+        return Derived((), (shape,), 0)
+    if mode == "one_hot":
+        return Derived((), ((*shape[:-1], size) if shape and shape[-1] == 1 else (*shape, size),), 0)
+    return Derived((), ((*shape[:-1], size),), 0)
+
+
+@layer("StringLookup", "IntegerLookup")
+def lookup(c: Config) -> Derived:
+    """Indices, or vectors as long as the vocabulary. Inverse document frequencies are stored, and no parameters."""
+    return Derived(_frequencies(c), _encoded(c, _vocabulary(c)).outputs, 0)
+
+
+@layer("TextVectorization")
+def text_vectorization(c: Config) -> Derived:
+    """A sequence of token numbers, or a vector per text."""
+    mode = c.get("output_mode", "int")
+    batch = c.input[0] if c.input else None
+    copies = {"_lookup_layer/vars/idf_weights": "idf_weights"}
+    if mode == "int":
+        length = c.get("output_sequence_length")
+        split = c.get("split", "whitespace") is not None
+        output: Shape | None = (batch, length if isinstance(length, int) else None) if split else c.input
+        return Derived(_frequencies(c), (output,), 0, copies=copies)
+    return Derived(_frequencies(c), ((batch, _vocabulary(c)),), 0, copies=copies)
+
+
+def _frequencies(c: Config) -> list[WeightSpec]:
+    if c.get("output_mode") != "tf_idf":
+        return []
+    return [
+        c.weight("idf_weights", dim("vocabulary", None), trainable=False, dtype=None, counted=False, optional=True, key="vars/idf_weights")
+    ]
+
+
+def _vocabulary(c: Config) -> int | None:
+    """The vector's length: `max_tokens` if it is padded to that, else the vocabulary with its special tokens if it is told."""
+    if c.get("pad_to_max_tokens", False) and isinstance(c.get("max_tokens"), int):
+        return c.integer("max_tokens")
+    size = c.get("vocabulary_size")
+    return size if isinstance(size, int) else None
+
+
+@layer("STFTSpectrogram")
+def stft_spectrogram(c: Config) -> Derived:
+    """A real and an imaginary kernel of windowed waves, convolved over time; source: `.../preprocessing/stft_spectrogram.py`."""
+    length, step = c.integer("frame_length", 256), c.integer("frame_step", 256)
+    fft = c.integer("fft_length", c.integer("frame_length", 256))
+    mode = c.get("mode", "log")
+    bins = dim("fft_length/2 + 1", fft // 2 + 1, "configuration: fft_length")
+    frame = c.stated("frame_length", length, "frame_length")
+    one = dim("channels", 1, "definition")
+    weights = []
+    if mode != "imag":
+        weights.append(c.weight("real_kernel", frame, one, bins, multiplied=True))
+    if mode != "real":
+        weights.append(c.weight("imag_kernel", frame, one, bins, multiplied=True))
+    if c.input is None or len(c.input) != 3:
+        return Derived(weights, (None,))
+    first = c.channels_first
+    time, channels = (c.input[2], c.input[1]) if first else (c.input[1], c.input[2])
+    frames: int | None = None
+    if isinstance(time, int):
+        frames = -(-time // step) if c.get("padding", "valid") == "same" else (time - length) // step + 1
+    freq = (fft // 2 + 1) * (2 if mode == "stft" else 1)
+    if c.flag("expand_dims", False):
+        output: Shape = (c.input[0], channels, frames, freq) if first else (c.input[0], frames, freq, channels)
+    else:
+        total = freq * channels if isinstance(channels, int) else None
+        output = (c.input[0], total, frames) if first else (c.input[0], frames, total)
+    return Derived(weights, (output,), frames * channels if frames is not None and isinstance(channels, int) else None)
+
+
+@layer("MelSpectrogram")
+def mel_spectrogram(c: Config) -> Derived:
+    """Frequencies over time: source: `.../preprocessing/mel_spectrogram.py`."""
+    bins = c.integer("num_mel_bins", 128)
+    shape = c.input
+    if shape is None:
+        return Derived((), (None,), 0)
+    stride, time = c.integer("sequence_stride", 256), shape[-1]
+    frames = (time + stride + 1) // stride if isinstance(time, int) else None
+    return Derived((), ((bins, frames) if len(shape) == 1 else (shape[0], bins, frames),), 0)

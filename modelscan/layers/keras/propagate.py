@@ -1,0 +1,229 @@
+"""Shapes through a Keras model: every block derived once, in the order that its calls allow.
+
+Nothing recurses over the length of a model; only models in models do, and the reader has bounded that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelscan.layers.keras.deriving import Deriver, Result
+from modelscan.layers.keras.modern import declared_input
+from modelscan.layers.keras.registry import Shapes
+from modelscan.model import Observation, Shape
+from modelscan.topology import Block, BlockKind, Call, TensorRef
+
+Key = tuple[str, int]
+
+
+@dataclass
+class Propagation:
+    """Results by block path, gathered over the whole tree."""
+
+    deriver: Deriver
+    results: dict[str, Result] = field(default_factory=dict)
+
+    def model(self, block: Block, inputs: Shapes, source: str) -> Shapes:
+        """Derive everything below a model for given inputs; its outputs."""
+        if block.kind is BlockKind.SEQUENTIAL:
+            return self._sequential(block, inputs, source)
+        return _Functional(self, block, inputs, source).run()
+
+    def block(self, block: Block, call: Call | None, inputs: Shapes, keywords: Mapping[str, Shape | None], source: str) -> Shapes:
+        """Derive one block for one call; the first call's result is the one that is kept."""
+        if block.blocks:
+            outputs = self.model(block, inputs, source)
+            result = Result(outputs=outputs, inputs=inputs)
+        else:
+            result = self.deriver.block(block, call, inputs, keywords, source)
+        kept = self.results.setdefault(block.path, result)
+        if kept is not result:
+            kept.calls.append(result.outputs)
+        return result.outputs
+
+    def _sequential(self, block: Block, inputs: Shapes, source: str) -> Shapes:
+        current, witness = inputs, source
+        rest = list(block.blocks)
+        if rest and rest[0].class_name == "InputLayer":
+            first = rest.pop(0)
+            declared = declared_input(first.config)
+            if declared is not None and (not current or current[0] is None):
+                current, witness = (declared,), "declared input"
+            self.results.setdefault(first.path, Result(outputs=current))
+        if (not current or current[0] is None) and rest:
+            current, witness = self._start(block, rest[0])
+        for one in rest:
+            current = self.block(one, None, current, {}, witness)
+            witness = f"output of {one.name}"
+        return current
+
+    def _start(self, block: Block, first: Block) -> tuple[Shapes, str]:
+        """The input of a Sequential without an InputLayer: what its first layer, or its build, tells."""
+        seen = 0
+        inner = first
+        while seen < 100:
+            declared = declared_input(inner.config)
+            if declared is not None:
+                return (declared,), "declared input"
+            if not inner.blocks:
+                break
+            inner, seen = inner.blocks[0], seen + 1
+        for config in (block.build_config, first.build_config, {"input_shape": block.config.get("build_input_shape")}):
+            shape = (config or {}).get("input_shape")
+            if isinstance(shape, list) and shape and all(one is None or isinstance(one, int) for one in shape):
+                return (tuple(shape),), "build configuration"
+        return (None,), source_unknown()
+
+
+def source_unknown() -> str:
+    """The witness text that stands where no shape is known; it is never shown, since no dimension comes from it."""
+    return "unknown input"
+
+
+class _Functional:
+    """One pass over a functional graph."""
+
+    def __init__(self, propagation: Propagation, model: Block, inputs: Shapes, source: str) -> None:
+        self.propagation = propagation
+        self.model = model
+        self.inputs = inputs
+        self.source = source
+        self.blocks = {block.name: block for block in model.blocks}
+        self.done: dict[Key, Shapes] = {}
+        self.declared = _declared(model.blocks)
+
+    def run(self) -> Shapes:
+        for index, reference in enumerate(self.model.inputs):
+            if index < len(self.inputs) and self.inputs[index] is not None:
+                self.done[reference.block, 0] = (self.inputs[index],)
+        for block in self.model.blocks:
+            for call in range(max(1, len(block.calls))):
+                self._resolve((block.name, call))
+        return tuple(self._shape(reference) for reference in self.model.outputs) or (None,)
+
+    def _resolve(self, target: Key) -> None:
+        """Derive a call after all that it depends on, without recursion; a cycle is noted and cut."""
+        stack: list[Key] = [target]
+        open_calls: set[Key] = set()
+        while stack:
+            key = stack[-1]
+            if key in self.done and key not in self._given():
+                stack.pop()
+                continue
+            needed = [one for one in self._needs(key) if one not in self.done]
+            blocked = [one for one in needed if one in open_calls]
+            if blocked:
+                self._note("graph-cycle", f"{key[0]} depends on its own output through {blocked[0][0]}", key[0])
+                for one in blocked:
+                    self.done[one] = (None,)
+                continue
+            if needed and key not in open_calls:
+                open_calls.add(key)
+                stack.extend(needed)
+                continue
+            stack.pop()
+            open_calls.discard(key)
+            self._derive(key)
+
+    def _given(self) -> set[Key]:
+        """Inputs whose shape the caller gave: they still have to be derived once, for their row."""
+        return {
+            (one.block, 0)
+            for one in self.model.inputs
+            if self.blocks.get(one.block) and self.blocks[one.block].path not in self.propagation.results
+        }
+
+    def _needs(self, key: Key) -> Iterator[Key]:
+        block = self.blocks[key[0]]
+        if key[1] < len(block.calls):
+            call = block.calls[key[1]]
+            for reference in references((call.args, call.kwargs)):
+                if reference.block in self.blocks:
+                    yield self._key(reference)
+
+    def _key(self, reference: TensorRef) -> Key:
+        """tf.keras counts a nested model's own creation as a call: an index past the last call means the last one."""
+        calls = len(self.blocks[reference.block].calls)
+        return reference.block, min(max(reference.call, 0), max(calls - 1, 0))
+
+    def _derive(self, key: Key) -> None:
+        block = self.blocks[key[0]]
+        call = block.calls[key[1]] if key[1] < len(block.calls) else None
+        given = self.done.get(key)
+        inputs: Shapes = given or ()
+        keywords: dict[str, Shape | None] = {}
+        source = self.source if given else "declared input"
+        if call is not None:
+            found = list(references(call.args))
+            inputs = tuple(self._shape(one) for one in found)
+            keywords = {name: self._shape(one) for name, value in call.kwargs.items() for one in references(value)}
+            source = f"output of {found[0].block}" if found else source
+            for one in references((call.args, call.kwargs)):
+                if one.block not in self.blocks:
+                    self._note(
+                        "malformed-config", f"{block.name} is called on the output of {one.block!r}, which is no layer here", block.name
+                    )
+        outputs = self.propagation.block(block, call, inputs, keywords, source)
+        self.done[key] = self._completed(key, outputs)
+
+    def _completed(self, key: Key, outputs: Shapes) -> Shapes:
+        """Unknown outputs filled in from what the consumers' tensors declare; known ones held against it."""
+        declared = {index: shape for (name, call, index), shape in self.declared.items() if (name, call) == key} if self.declared else {}
+        if not declared:
+            return outputs
+        found = list(outputs) + [None] * (max(declared) + 1 - len(outputs))
+        for index, shape in declared.items():
+            mine = found[index]
+            if mine is None:
+                found[index] = shape
+                self._fill(key, index, shape)
+            elif len(mine) != len(shape) or any(a is not None and b is not None and a != b for a, b in zip(mine, shape, strict=True)):
+                text = f"{key[0]} yields {mine} by its configuration, the file declares {shape}"
+                self._note("declared-shape-mismatch", text, key[0])
+        return tuple(found)
+
+    def _fill(self, key: Key, index: int, shape: Shape) -> None:
+        result = self.propagation.results.get(self.blocks[key[0]].path)
+        if result is not None and key[1] == 0:
+            outputs = list(result.outputs) + [None] * (index + 1 - len(result.outputs))
+            outputs[index] = shape
+            result.outputs = tuple(outputs)
+
+    def _shape(self, reference: TensorRef) -> Shape | None:
+        if reference.block not in self.blocks:
+            return reference.shape
+        outputs = self.done.get(self._key(reference), ())
+        known = outputs[reference.index] if 0 <= reference.index < len(outputs) else None
+        return known if known is not None else reference.shape
+
+    def _note(self, kind: str, text: str, name: str) -> None:
+        path = self.blocks[name].path
+        seen = Observation(kind, text, layer=path)
+        if seen not in self.propagation.deriver.observations:
+            self.propagation.deriver.observations.append(seen)
+
+
+def _declared(blocks: Iterable[Block]) -> dict[tuple[str, int, int], Shape]:
+    """What Keras 3 files say of each tensor, at the places where it is consumed."""
+    found: dict[tuple[str, int, int], Shape] = {}
+    for block in blocks:
+        for call in block.calls:
+            for one in references((call.args, call.kwargs)):
+                if one.shape is not None:
+                    found[one.block, one.call, one.index] = one.shape
+    return found
+
+
+def references(value: Any) -> Iterator[TensorRef]:
+    """All tensors in a structure of tuples and dictionaries, in order."""
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, TensorRef):
+            yield one
+        elif isinstance(one, tuple):
+            stack.extend(reversed(one))
+        elif isinstance(one, Mapping):
+            stack.extend(reversed(list(one.values())))
