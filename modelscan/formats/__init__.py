@@ -97,7 +97,6 @@ class Format:
 FORMATS: tuple[Format, ...] = (
     Format("keras.archive", (".keras",)),
     Format("keras.hdf5", (".h5", ".hdf5", ".weights.h5", ".keras")),
-    Format("tensorflow", (".pb", ".index", ".tar.gz", ".tgz", ".zip"), folder=True),
     Format("onnx", (".onnx", ".ort")),
 )
 """Most specific detection first: ONNX has no magic number."""
