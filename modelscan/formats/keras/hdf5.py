@@ -171,6 +171,7 @@ def _shards(artifact: Artifact, limits: Limits, seen: list[Observation]) -> Stor
             seen.append(Observation("missing-shard", f"the index names the shard {name}, which is not there", where=artifact.name))
             continue
         part = open_store(folder.open(name), 0, name, seen)
+        part.beside = name
         load(part, limits, seen)
         weights.merge(whole, part)
     return whole

@@ -29,7 +29,7 @@ def npz_store(source: Source, start: int | None, member: str, limits: Limits, se
         path = name.removesuffix(".npy")
         try:
             data, at = inner.open(name)
-            tensor = _array(data, path, member, None if at is None or start is None else start + at)
+            tensor = _array(data, path, None if at is None or start is None else start + at)
         except UnreadableFile as error:
             seen.append(Observation(error.kind, f"{path}: {error}", tensor=path, where=f"{member} > {name}"))
             continue
@@ -40,7 +40,7 @@ def npz_store(source: Source, start: int | None, member: str, limits: Limits, se
     return store
 
 
-def _array(data: Source, path: str, member: str, start: int | None) -> StoredTensor:
+def _array(data: Source, path: str, start: int | None) -> StoredTensor:
     head = data.read(0, min(12, data.size))
     if not head.startswith(_MAGIC) or len(head) < 12:
         raise UnreadableFile("malformed-npy", "no NumPy header")
@@ -63,7 +63,7 @@ def _array(data: Source, path: str, member: str, start: int | None) -> StoredTen
         shape,
         dtype,
         data.size - begin,
-        member,
+        None,
         None if start is None else start + begin,
         Kind.OPTIMIZER if path.startswith("optimizer/") else Kind.STATE if path.startswith("metrics/") else Kind.WEIGHT,
         "raw" if native and not fortran and start is not None else "npy",

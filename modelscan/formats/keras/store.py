@@ -46,6 +46,9 @@ class Store:
     size: int
     """Bytes of the HDF5 file that are really there."""
     member: str | None
+    """Its name in an archive, for messages."""
+    beside: str | None = None
+    """Its name when it is another file than the one that was named: the `StoredTensor.file` of its tensors."""
     tensors: dict[str, StoredTensor] = field(default_factory=dict)
     """By path without a leading slash, in the file's own order with numbers sorted as numbers."""
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -199,7 +202,7 @@ class _Walker:
                 self.note("hdf5-plugin-filter", f"{path} needs the filter plugin {number}, which is no part of HDF5", path)
         place = None if offset is None else self.store.start + offset
         kind = kind_of(path.replace("\\", "/"))
-        tensor = StoredTensor(path, shape, dtype, stored, self.store.member, place, kind)
+        tensor = StoredTensor(path, shape, dtype, stored, self.store.beside, place, kind)
         declared = tensor.elements * itemsize
         if declared > GIB and declared > max(stored, 1) * self.limits.inflate_ratio:
             self.note("hdf5-extent", f"{path} declares {declared:,} bytes and stores {stored:,}", path)

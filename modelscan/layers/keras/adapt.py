@@ -76,7 +76,7 @@ def _packed(c: Config, spec: WeightSpec, name: str, argument: str) -> tuple[Weig
     dims = spec.dims
     if name == "int4":
         at = 0 if reverse or (not table and c.version is not None and c.version < (3, 14)) else len(dims) - 1
-        half = dim(f"⌈{dims[at]}/2⌉", None if dims[at].value is None else -(-dims[at].value // 2), "dtype policy")
+        half = dim(f"⌈{dims[at]}/2⌉", _divided_up(dims[at], 2), "dtype policy")
         dims = (*dims[:at], half, *dims[at + 1 :])
     packed = replace(spec, dims=dims, dtype="int8", trainable=False, logical=spec.dims if name == "int4" else None)
     block = int(argument) if argument.lstrip("-").isdecimal() else -1
@@ -85,13 +85,17 @@ def _packed(c: Config, spec: WeightSpec, name: str, argument: str) -> tuple[Weig
     kept, grouped = (spec.dims[0], spec.dims[1]) if table and not reverse else (spec.dims[1], spec.dims[0])
     if name == "int8" or block <= 0:
         return packed, [c.weight(f"{spec.role}_scale", kept, trainable=False, dtype=None)]
-    blocks = dim(f"⌈{grouped}/{block}⌉", None if grouped.value is None else -(-grouped.value // block), "dtype policy")
+    blocks = dim(f"⌈{grouped}/{block}⌉", _divided_up(grouped, block), "dtype policy")
     shape = (kept, blocks) if table and not reverse else (blocks, kept)
     return packed, [
         c.weight(f"{spec.role}_scale", *shape, trainable=False, dtype=None),
         c.weight(f"{spec.role}_zero", *shape, trainable=False, dtype=None),
         c.weight("g_idx", grouped, trainable=False, dtype=None),
     ]
+
+
+def _divided_up(one: Dim, by: int) -> int | None:
+    return None if one.value is None else -(-one.value // by)
 
 
 def _einsum_scale(c: Config, dims: tuple[Dim, ...]) -> list[Dim]:

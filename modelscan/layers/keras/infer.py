@@ -72,7 +72,7 @@ def _by_number(layer: Layer, claims: Sequence[Claim]) -> dict[str, Claim]:
     in_cell = all(claim.key.startswith("cell/") for claim in claims)
     ordered = sorted(claims, key=lambda claim: int(claim.key.rsplit("/", 1)[-1]))
     if in_cell or name in ("lstm", "gru", "simple_rnn"):
-        roles = ("kernel", "recurrent_kernel", "bias")
+        roles: tuple[str, ...] = ("kernel", "recurrent_kernel", "bias")
     elif name == "batch_normalization":
         roles = ("gamma", "beta", "moving_mean", "moving_variance")
         if len(claims) != 4:

@@ -25,6 +25,10 @@ def broadcast(shapes: list[Shape]) -> Shape:
 @layer("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
 def elementwise(c: Config) -> Derived:
     """Elementwise over all inputs. Axis 0 is the batch and never broadcast."""
+    return _elementwise(c)
+
+
+def _elementwise(c: Config) -> Derived:
     known = [shape for shape in c.inputs if shape is not None]
     if not known or len(known) != len(c.inputs):
         return Derived((), (None,), 0)
@@ -85,5 +89,5 @@ def merge(c: Config) -> Derived:
     if mode == "concat":
         return _concatenated(c, c.integer("concat_axis", -1, least=-64))
     if mode in ("sum", "mul", "ave", "max"):
-        return elementwise(c)
+        return _elementwise(c)
     return Derived((), (None,), 0, None)

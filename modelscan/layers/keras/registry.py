@@ -101,7 +101,7 @@ class Config:
     @property
     def channels_first(self) -> bool:
         """Whether `data_format` puts the channels before the spatial dimensions."""
-        return self.get("data_format") == "channels_first"
+        return bool(self.get("data_format") == "channels_first")
 
     # --- inputs
 

@@ -1,0 +1,69 @@
+"""Findings as text: grouped by severity, each with its place and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from textwrap import wrap
+
+from modelscan.ledger import FindingReport, Report
+from modelscan.model import Severity
+from modelscan.report.text import Style, escape, number
+
+_MOST = 50
+"""Findings of one rule that are written out; the rest is counted."""
+
+
+def finding_lines(findings: Iterable[FindingReport], style: Style, indent: str = "  ") -> Iterator[str]:
+    """One paragraph per finding; more than `_MOST` of one rule are summed up."""
+    seen: dict[str, int] = {}
+    for one in findings:
+        seen[one.code] = seen.get(one.code, 0) + 1
+        if seen[one.code] > _MOST:
+            continue
+        head = f"{one.code} {one.severity}"
+        place = "".join(f", {name} {escape(str(value))}" for name, value in _place(one))
+        text = f"{escape(one.message)}{place and f' ({place[2:]})'}"
+        lines = wrap(text, max(30, style.columns - len(indent) - len(head) - 2), break_on_hyphens=False) or [""]
+        yield f"{indent}{style.paint(head, Severity(one.severity))}  {lines[0]}"
+        for line in lines[1:]:
+            yield f"{indent}{' ' * len(head)}  {line}"
+        if one.suppressed is not None:
+            yield f"{indent}{' ' * len(head)}  suppressed: {escape(one.suppressed)}"
+        elif one.help and seen[one.code] == 1:
+            yield f"{indent}{' ' * len(head)}  {style.paint('→ ' + one.help, 'dim')}"
+    for code, count in seen.items():
+        if count > _MOST:
+            yield f"{indent}{code}: {number(count - _MOST)} more"
+
+
+def _place(one: FindingReport) -> Iterator[tuple[str, object]]:
+    """What the message does not say already."""
+    if one.layer and one.layer not in one.message:
+        yield "layer", one.layer
+    if one.tensor and one.tensor not in one.message:
+        yield "tensor", one.tensor
+    if one.where and one.where not in one.message:
+        yield "at", one.where
+    if one.offset is not None and f"{one.offset:,}" not in one.message:
+        yield "byte", number(one.offset)
+
+
+def scan_text(report: Report, style: Style) -> str:
+    """The result of a scan: a line per file, its findings below it, the sums at the end."""
+    lines: list[str] = []
+    for model in report.models:
+        found = [one for one in model.findings if one.severity != Severity.INFO or one.suppressed is not None]
+        told = f"{number(model.parameters.total)} parameters" if model.readable else "unreadable"
+        bad = any(one.suppressed is None and Severity(one.severity).rank >= Severity.HIGH.rank for one in found)
+        mark = style.paint("✗", "red") if bad or not model.readable else style.paint("!", "yellow") if found else style.paint("✓", "green")
+        notes = sum(one.severity == Severity.INFO for one in model.findings)
+        also = f", {notes} note{'s' if notes != 1 else ''}" if notes else ""
+        lines.append(f"{mark} {style.paint(escape(model.path), 'bold')} · {model.format or 'unknown'} · {told}{also}")
+        lines.extend(finding_lines(found, style, "    "))
+    counts = ", ".join(f"{report.count(severity)} {severity}" for severity in Severity if report.count(severity))
+    unreadable = sum(not one.readable for one in report.models)
+    sums = [f"{len(report.models)} model{'s' if len(report.models) != 1 else ''}"]
+    sums += [f"{unreadable} unreadable"] if unreadable else []
+    sums += [f"{report.skipped} other files"] if report.skipped else []
+    lines += ["", f"{' · '.join(sums)} · {counts or 'no findings'}", *report.notes]
+    return style.finish("\n".join(lines))

@@ -1,0 +1,38 @@
+"""The ledger of one model as an HTML table, for notebooks."""
+
+from __future__ import annotations
+
+from html import escape as quoted
+
+from modelscan.ledger import ModelReport
+from modelscan.model import Verdict
+from modelscan.report.text import MARKS, escape, number, shapes, share, size
+
+
+def as_html(report: ModelReport) -> str:
+    """A self-contained fragment without scripts or styles from elsewhere."""
+    head = f"<b>{_text(report.path)}</b> · {_text(report.format or 'unreadable')} · {number(report.parameters.total)} parameters"
+    rows = []
+    for layer in report.layers:
+        formula = f"{layer.formula} = {layer.formula_values}" if layer.formula else ""
+        name = "&emsp;" * layer.depth + f"{_text(layer.name)} <i>({_text(layer.type)})</i>"
+        cells = [
+            f"<td style='text-align:left'>{name}</td>",
+            f"<td style='text-align:left'>{_text(shapes(layer.output_shapes))}</td>",
+            f"<td>{number(layer.parameters)}</td>",
+            f"<td>{share(layer.parameters, report.parameters.total)}</td>",
+            f"<td style='text-align:left'>{_text(formula)}</td>",
+            f"<td title='{_text(layer.verdict)}'>{MARKS[Verdict(layer.verdict)]}</td>",
+        ]
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    titles = "".join(f"<th>{title}</th>" for title in ("Layer (type)", "Output shape", "Params", "Share", "Formula", ""))
+    findings = "".join(f"<li>{_text(f'{one.code} {one.severity}: {one.message}')}</li>" for one in report.findings)
+    return (
+        f"<div><p>{head} · {size(report.weight_bytes)}</p>"
+        f"<table><thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        f"{f'<ul>{findings}</ul>' if findings else ''}</div>"
+    )
+
+
+def _text(text: str) -> str:
+    return quoted(escape(text), quote=True)

@@ -1,0 +1,216 @@
+"""The ledger of one model as a table: the face of the product.
+
+All layout is here; columns are dropped from the right of their importance when the terminal is narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from modelscan.ledger import LayerReport, ModelReport, WeightReport
+from modelscan.report.findings import finding_lines
+from modelscan.report.text import Style, escape, number, pad, shapes, share, shorten, size, width
+
+_MARGIN = 2
+_GAP = 2
+_LEAST_FORMULA = 18
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What of the ledger is shown."""
+
+    depth: int | None = None
+    """Containers below this depth are folded; None: none are."""
+    weights: bool = False
+    """A row per tensor below each layer."""
+    findings: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    cells: tuple[str, ...]
+    formula: str
+    numbers: str
+    """The formula's numbers alone, for a terminal that is too narrow for both."""
+    mark: str
+    dim: bool = False
+
+
+_HEADS = ("Layer (type)", "Output shape", "Params", "Share")
+_RIGHT = (False, False, True, True)
+
+
+def as_text(report: ModelReport) -> str:
+    """The table at a common width, without colours: what `print(report)` shows."""
+    return render(report, Style(columns=110))
+
+
+def render(report: ModelReport, style: Style, view: View | None = None) -> str:
+    """The ledger: title, layers, totals, what is explained, findings."""
+    view = view or View()
+    lines = [_title(report, style), ""]
+    if report.layers:
+        lines += [*_table(report, style, view), ""]
+    if report.readable:
+        lines += [*_totals(report, style), *_conclusion(report, style)]
+    if view.findings and report.findings:
+        lines += ["", *finding_lines(report.findings, style)]
+    return style.finish("\n".join(line.rstrip() for line in lines))
+
+
+def _title(report: ModelReport, style: Style) -> str:
+    producer = " ".join(part for part in (report.producer.get("framework"), report.producer.get("version")) if part)
+    parts = [style.paint(escape(report.path), "bold"), escape(producer), escape(report.model_type or report.format or "unreadable")]
+    if report.file_bytes is not None:
+        parts.append(size(report.file_bytes))
+    return " · ".join(part for part in parts if part)
+
+
+def _table(report: ModelReport, style: Style, view: View) -> list[str]:
+    rows = list(_rows(report, view))
+    columns = _columns(rows, style.columns)
+    shown = [index for index, wide in enumerate(columns) if wide]
+    formula = max(0, style.columns - _MARGIN - sum(columns[index] + _GAP for index in shown) - 3)
+    formula = formula if formula >= _LEAST_FORMULA else 0
+    widest = min(formula, max((width(row.formula) for row in rows), default=0))
+    lines = [" " * _MARGIN + _joined([pad(_HEADS[i], columns[i], _RIGHT[i]) for i in shown], pad("Formula", widest) if widest else "", " ")]
+    lines.append(" " + style.paint("─" * min(style.columns - 1, width(lines[0]) + 2), "dim"))
+    for row in rows:
+        cells = [pad(shorten(row.cells[i], columns[i]), columns[i], _RIGHT[i]) for i in shown]
+        text = row.formula if width(row.formula) <= widest else shorten(row.numbers or row.formula, widest) if widest else ""
+        line = " " * _MARGIN + _joined(cells, pad(text, widest) if widest else "", style.mark(row.mark) if row.mark else " ")
+        lines.append(style.paint(line, "dim") if row.dim else line)
+    return lines
+
+
+def _joined(cells: Sequence[str], formula: str, mark: str) -> str:
+    return (" " * _GAP).join([*cells, *([formula] if formula else [])]) + f" {mark}"
+
+
+def _columns(rows: Sequence[_Row], available: int) -> list[int]:
+    """Width of each column; names give way first, then the share, then the shapes are dropped."""
+    wide = [max([width(_HEADS[index]), *(width(row.cells[index]) for row in rows)]) for index in range(len(_HEADS))]
+    room = available - _MARGIN - 3 - _LEAST_FORMULA - _GAP
+    needed = sum(wide) + _GAP * len(wide)
+    if needed > room:
+        for index, least in ((0, 24), (1, 20)):
+            wide[index] = max(min(wide[index], least), wide[index] - max(0, needed - room))
+            needed = sum(wide) + _GAP * len(wide)
+    room = available - _MARGIN - 3
+    for index in (3, 1):
+        if sum(wide) + _GAP * sum(map(bool, wide)) > room:
+            wide[index] = 0
+    rest = room - sum(wide[1:]) - _GAP * sum(map(bool, wide))
+    wide[0] = max(8, min(wide[0], rest))
+    return wide
+
+
+def _rows(report: ModelReport, view: View) -> Iterator[_Row]:
+    total = report.parameters.total
+    for layer in report.layers:
+        if view.depth is not None and layer.depth > view.depth:
+            continue
+        folded = layer.container and view.depth is not None and layer.depth == view.depth
+        indent = "  " * layer.depth
+        name = f"{indent}{escape(layer.name)} ({escape(layer.type)})"
+        yield _Row(
+            (
+                name,
+                shapes(layer.output_shapes),
+                number(layer.parameters),
+                "" if layer.container and not folded else share(layer.parameters, total),
+            ),
+            _formula(layer),
+            layer.formula_values or "",
+            layer.verdict,
+            layer.container and not folded,
+        )
+        if view.weights:
+            yield from (_weight_row(one, indent) for one in layer.weights)
+    if report.unclaimed:
+        yield _Row(
+            ("(no layer)", "", number(sum(one.elements or 0 for one in report.unclaimed)), ""), "stored, claimed by no layer", "extra"
+        )
+        if view.weights:
+            yield from (_weight_row(one, "") for one in report.unclaimed)
+
+
+def _formula(layer: LayerReport) -> str:
+    tied = f" (tied: {number(layer.tied)} counted above)" if layer.tied else ""
+    if layer.formula is None:
+        return "" if not tied else tied.strip()
+    return f"{layer.formula} = {layer.formula_values}{tied}" if layer.formula_values != layer.formula else f"{layer.formula}{tied}"
+
+
+def _weight_row(weight: WeightReport, indent: str) -> _Row:
+    name = f"{indent}    {escape(weight.role or weight.name or '?')}"
+    shown = weight.stored_shape if weight.stored_shape is not None else weight.shape
+    stored = f"{shapes([shown]) if shown is not None else '?'} {escape(weight.stored_dtype or '')}".strip()
+    text = weight.problem or (" = ".join(part for part in (weight.formula, weight.formula_values) if part))
+    return _Row((name, stored, number(weight.elements), ""), escape(text), "", weight.verdict, True)
+
+
+def _totals(report: ModelReport, style: Style) -> Iterator[str]:
+    found = report.parameters
+    kinds = (
+        [f"{size(report.weight_bytes)} {escape(next(iter(found.by_dtype)))}"] if len(found.by_dtype) == 1 else [size(report.weight_bytes)]
+    )
+    trainable = "unknown" if found.trainable is None else number(found.trainable)
+    frozen = "unknown" if found.non_trainable is None else number(found.non_trainable)
+    parts = [f"{style.paint(number(found.total), 'bold')} parameters ({kinds[0]})"]
+    if found.trainable is not None or found.non_trainable is not None:
+        parts += [f"trainable {trainable}", f"non-trainable {frozen}"]
+    parts.append(f"optimizer {number(found.optimizer) if found.optimizer else 'none'}")
+    if report.macs:
+        parts.append(f"{number(report.macs)} MACs")
+    yield from _wrapped("  " + " · ".join(parts), style.columns)
+    if len(found.by_dtype) > 1:
+        yield "  by type: " + " · ".join(f"{escape(name)} {number(count)}" for name, count in found.by_dtype.items())
+    if found.logical is not None and found.logical != found.total:
+        yield f"  {number(found.logical)} parameters before packing"
+    if found.constants:
+        yield f"  {number(found.constants)} stored elements are no weights (constants, states)"
+
+
+def _wrapped(line: str, columns: int) -> Iterator[str]:
+    """At the dots between parts, if the line is longer than the terminal."""
+    current = ""
+    for part in line.split(" · "):
+        longer = f"{current} · {part}" if current else part
+        if current and width(longer) > columns:
+            yield f"{current} ·"
+            current = f"  {part}"
+        else:
+            current = longer
+    yield current
+
+
+def _conclusion(report: ModelReport, style: Style) -> Iterable[str]:
+    found = report.parameters
+    alarms = [one for one in report.findings if one.severity != "info" and one.suppressed is None]
+    said = f"{len(report.findings)} finding{'s' if len(report.findings) != 1 else ''}" if report.findings else "no findings"
+    if alarms:
+        said = f"{len(alarms)} of them above info" if len(alarms) != len(report.findings) else said
+        said = f"{len(report.findings)} findings, {said}" if "of them" in said else said
+    if not found.stored:
+        return [f"  nothing is stored as a weight · {said}"]
+    if found.explained == found.stored:
+        how = (
+            "all from the file's own statements alone"
+            if found.independent == found.stored
+            else f"{_percent(found.independent, found.stored)} independently"
+        )
+        if report.producer.get("framework") == "Keras" and found.independent == found.stored:
+            how = "all from the configuration alone"
+        return _wrapped(f"  {style.paint('✓', 'green')} every stored element explained, {how} · {said}", style.columns + 9)
+    mark = style.paint("✗", "red") if alarms else style.paint("?", "yellow")
+    text = f"  {mark} {number(found.explained)} of {number(found.stored)} stored elements explained"
+    return _wrapped(f"{text} ({_percent(found.explained, found.stored)}) · {said}", style.columns + 9)
+
+
+def _percent(part: int, whole: int) -> str:
+    """Rounded down, so that 100 % means all."""
+    tenths = 1000 * part // whole
+    return f"{tenths // 10}.{tenths % 10} %"

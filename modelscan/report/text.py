@@ -1,0 +1,135 @@
+"""What all text views share: escaping, widths, numbers with separators and units, colours."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from modelscan.model import Severity, Verdict
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+MARKS = {
+    Verdict.MATCH: "✓",
+    Verdict.INFERRED: "≈",
+    Verdict.MISMATCH: "✗",
+    Verdict.MISSING: "✗",
+    Verdict.EXTRA: "✗",
+    Verdict.UNKNOWN: "?",
+    Verdict.EMPTY: " ",
+}
+_ASCII = str.maketrans({"✓": "+", "≈": "~", "✗": "x", "×": "*", "─": "-", "→": ">", "·": "-", "…": "~", "│": "|", "⌈": "[", "⌉": "]"})
+
+
+def escape(text: str) -> str:
+    """A name from a file, made harmless: control, formatting and bidirectional characters are written as escapes."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in _ESCAPED else c for c in text)
+
+
+def width(text: str) -> int:
+    """Columns that a terminal needs for the text."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def pad(text: str, columns: int, right: bool = False) -> str:
+    """The text filled up with spaces."""
+    space = " " * max(0, columns - width(text))
+    return space + text if right else text + space
+
+
+def shorten(text: str, columns: int) -> str:
+    """The text cut in the middle, where names differ least."""
+    if width(text) <= columns or columns < 4:
+        return text
+    head = (columns - 1 + 1) // 2
+    tail = columns - 1 - head
+    return f"{_cut(text, head)}…{_cut(text[::-1], tail)[::-1]}"
+
+
+def _cut(text: str, columns: int) -> str:
+    used, kept = 0, []
+    for c in text:
+        used += width(c)
+        if used > columns:
+            break
+        kept.append(c)
+    return "".join(kept)
+
+
+def number(value: int | None) -> str:
+    """With thousands separators; `?` where unknown."""
+    return "?" if value is None else f"{value:,}"
+
+
+def size(value: int | None) -> str:
+    """Bytes with a binary unit, three digits: `74.5 KiB`."""
+    if value is None:
+        return "?"
+    amount, unit = float(value), 0
+    while amount >= 1024 and unit < len(_UNITS) - 1:
+        amount, unit = amount / 1024, unit + 1
+    return f"{value:,} B" if not unit else f"{amount:.{2 if amount < 10 else 1 if amount < 100 else 0}f} {_UNITS[unit]}"
+
+
+def share(part: int | None, whole: int | None) -> str:
+    """Per cent of the whole, one decimal; nothing for no part."""
+    if not part or not whole:
+        return ""
+    return f"{100 * part / whole:.1f} %"
+
+
+def shape(value: Sequence[int | str | None] | None) -> str:
+    """As Keras writes it: `(None, 128)`; `?` where nothing is known of it."""
+    if value is None:
+        return "?"
+    parts = ["None" if one is None else str(one) if isinstance(one, int) else escape(one) for one in value]
+    return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
+
+
+def shapes(values: Iterable[Sequence[int | str | None]]) -> str:
+    """One shape, or several separated by commas; `?` for none."""
+    return ", ".join(shape(one) for one in values) or "?"
+
+
+_COLOURS = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "cyan": "36",
+    Severity.CRITICAL: "1;31",
+    Severity.HIGH: "31",
+    Severity.MEDIUM: "33",
+    Severity.LOW: "36",
+    Severity.INFO: "2",
+}
+_VERDICT_COLOURS = {"✓": "green", "≈": "cyan", "✗": "red", "?": "yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a view is written: in colour or not, in Unicode or ASCII, to how many columns."""
+
+    columns: int = 100
+    colour: bool = False
+    unicode: bool = True
+
+    def paint(self, text: str, colour: str) -> str:
+        """The text in a colour, if this style has colours."""
+        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.colour and text.strip() else text
+
+    def mark(self, verdict: str) -> str:
+        """A verdict's mark, coloured."""
+        mark = MARKS[Verdict(verdict)]
+        return self.paint(mark, _VERDICT_COLOURS[mark]) if mark in _VERDICT_COLOURS else mark
+
+    def finish(self, text: str) -> str:
+        """The whole text as the stream can take it."""
+        return text if self.unicode else text.translate(_ASCII)
