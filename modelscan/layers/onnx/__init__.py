@@ -12,7 +12,7 @@ from modelscan.layers.onnx.flow import flatten
 from modelscan.layers.onnx.recognise import recognise
 from modelscan.layers.onnx.rows import rows
 from modelscan.layers.onnx.shapes import Shapes
-from modelscan.layers.onnx.site import Setting
+from modelscan.layers.onnx.site import Setting, inert
 from modelscan.layers.onnx.tree import layers
 from modelscan.limits import Limits
 from modelscan.model import Kind, Model
@@ -29,7 +29,7 @@ def derive(model: Model, limits: Limits) -> Model:
     shapes.propagate()
     demands = Demands(flow, shapes)
     demands.collect()
-    setting = Setting(flow, shapes.views, shapes, demands, batch=_batch(shapes))
+    setting = Setting(flow, shapes.views, shapes, demands, inert=inert(flow, shapes.views), batch=_batch(shapes))
     found = recognise(setting)
     made = layers(setting, rows(setting, found))
     weights = {(c.tensor.file, c.tensor.name) for layer in made for c in layer.claims if c.tensor.kind is Kind.WEIGHT}

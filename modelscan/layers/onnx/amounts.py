@@ -133,6 +133,8 @@ def _pair(op: str, a: Axis, b: Axis) -> Axis:
     if op in ("Add", "Mul") and a.static is not None and a.static == _NEUTRAL[op]:
         return b
     source = origin((a, b))
+    if op in ("Max", "Min") and a.size is not None and a.size == b.size:
+        return a
     if op == "Equal" and -1 in (a.static, b.static) and (a.static is None or b.static is None):
         return Axis(0, source)
     if a.static is None or b.static is None:

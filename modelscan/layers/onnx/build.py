@@ -18,7 +18,7 @@ def weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tup
     claims: list[Claim] = []
     roles: set[str] = set()
     for draft in found.drafts:
-        view = setting.views.get(draft.value)
+        view = draft.view or setting.views.get(draft.value)
         if view is None:
             specs.append(WeightSpec(_unique(draft.role, roles), _dims(draft.extents, ()), trainable=None, multiplied=draft.multiplied))
             continue

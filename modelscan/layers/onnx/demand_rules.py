@@ -22,7 +22,7 @@ from modelscan.layers.onnx.views import normalised, operand
 
 RULES.update(dict.fromkeys(UNARY, same))
 RULES.update(dict.fromkeys(BROADCASTING, broadcasting))
-RULES["·scope:alias"] = same
+RULES["·scope:alias"] = RULES["·scope:hold"] = same
 
 
 @backward("·scope:join")

@@ -221,8 +221,9 @@ class _Frame:
         inner = [body.names[one.name] for one in body.graph.inputs]
         given = self.call.inputs
         if self.node.op == "Loop":
-            for value, source in zip(inner[2:], given[2:], strict=False):
-                body.border("alias", source, value)
+            held = _unchanged(body.graph)
+            for place, (value, source) in enumerate(zip(inner[2:], given[2:], strict=False)):
+                body.border("hold" if place in held else "alias", source, value)
         elif self.node.op == "Scan":
             states = self._scan_states(body)
             for number, (value, source) in enumerate(zip(inner, given, strict=False)):
@@ -266,3 +267,16 @@ class _Frame:
     def _scan_states(self, body: _Scope) -> int:
         scanned = self.node.attributes.get("num_scan_inputs", 0)
         return max(len(body.graph.inputs) - (scanned if isinstance(scanned, int) else 0), 0)
+
+
+def _unchanged(body: Graph) -> frozenset[int]:
+    """The states of a Loop, by number, that each turn hands on as it got them: weights that an exporter passed in."""
+    same = {node.outputs[0]: node.inputs[0] for node in body.nodes if node.op == "Identity" and node.inputs and node.outputs}
+    found = []
+    for place, (state, result) in enumerate(zip(body.inputs[2:], body.outputs[1:], strict=False)):
+        name, steps = result.name, len(same)
+        while name in same and steps:
+            name, steps = same[name], steps - 1
+        if name == state.name:
+            found.append(place)
+    return frozenset(found)

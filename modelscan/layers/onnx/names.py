@@ -86,7 +86,7 @@ def _modules(names: list[str], kinds: list[str]) -> Place | None:
             scope.append(short)
             classes.append(kind or None)
             outer = name
-    return Place(tuple(scope), tuple(classes), names[-1] or "op")
+    return Place(tuple(scope), tuple(classes), names[-1] or "op", told=bool(scope))
 
 
 def of_weight(name: str) -> Place | None:
@@ -94,10 +94,12 @@ def of_weight(name: str) -> Place | None:
     name = name.split(";")[0].split(":")[0] if "::" not in name else ""
     separator = "/" if "/" in name else "."
     parts = [part for part in name.split(separator) if part and part not in _WRAPPERS]
+    if len(parts) < 2:
+        return None
+    if separator == ".":
+        parts.pop()
     while len(parts) > 1 and _SUFFIXES.fullmatch(parts[-1]):
         parts.pop()
-    if len(parts) < 1 or separator not in name or (len(parts) == 1 and not _SUFFIXES.search(name)):
-        return None
     parts = parts[:DEEPEST]
     return Place(tuple(parts), (None,) * len(parts), "", rooted=separator == "/")
 

@@ -36,18 +36,23 @@ PARAMETERS: dict[str, tuple[int, ...]] = {
 }
 """Inputs that steer an operator and are no weights, whatever their type."""
 
+COMPOSED = frozenset(("Mul", "Softmax", "Div"))
+"""Operators at which a layer without weights may end that an exporter took apart."""
+
 
 def recognise(setting: Setting) -> list[Found]:
     """All layers with stored tensors, in graph order. A call that a layer owns already is no layer of its own."""
     found: list[Found] = []
     for call in setting.flow.calls:
-        if call.index in setting.taken or not _takes_stored(setting, call):
+        weighted = _takes_stored(setting, call)
+        if call.index in setting.taken or not (weighted or call.op in COMPOSED):
             continue
         site = Site(setting, call)
         function = LAYERS.get(call.op)
         one = function(site) if function is not None else None
-        one = one or _opaque(site)
-        if one is not None and (one.drafts or one.observations):
+        if one is None and weighted:
+            one = _opaque(site)
+        if one is not None and (one.drafts or one.observations or one.fused):
             setting.taken.update(other.index for other in (one.call, *one.fused))
             found.append(one)
     return found
@@ -55,13 +60,15 @@ def recognise(setting: Setting) -> list[Found]:
 
 def _takes_stored(setting: Setting, call: Call) -> bool:
     """Whether a stored tensor ends its way here: taken by this call, whose own result is not static any more."""
-    if call.node.domain == SCOPE or (call.outputs and call.outputs[0] in setting.views):
+    if call.node.domain == SCOPE or call.op == "Loop" or (call.outputs and call.outputs[0] in setting.views):
         return False
     return any(value in setting.views for value in call.inputs)
 
 
 def _opaque(site: Site) -> Found | None:
     """An operator without a formula: what it takes besides parameters is listed as its own."""
+    if not site.call.node.domain and all(value in site.setting.inert for value in site.call.outputs):
+        return None
     steering = PARAMETERS.get(site.call.op, ())
     drafts = []
     for place, value in enumerate(site.call.inputs):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modelscan.layers.onnx.axes import Axes
+from modelscan.layers.onnx.catalogue.chains import by_scalar
 from modelscan.layers.onnx.flow import NONE, SCOPE, Call, words
 from modelscan.layers.onnx.names import Place, enclosing, of_weight, place_of
+from modelscan.layers.onnx.recognise import PARAMETERS
 from modelscan.layers.onnx.site import Found, Setting
 
 ACTIVATIONS = frozenset(
     words(
         "Celu Clip Elu Erf Gelu HardSigmoid HardSwish LeakyRelu LogSoftmax Mish PRelu Relu Selu Shrink Sigmoid Softmax Softplus "
-        "Softsign Swish Tanh ThresholdedRelu com.microsoft:FastGelu com.microsoft:Gelu com.microsoft:QuickGelu com.microsoft:QLinearSigmoid "
-        "com.microsoft:QLinearLeakyRelu"
+        "Softsign Swish Tanh ThresholdedRelu com.microsoft:FastGelu com.microsoft:Gelu com.microsoft:QuickGelu "
+        "com.microsoft:QLinearSigmoid com.microsoft:QLinearLeakyRelu"
     )
 )
 BOOKKEEPING = frozenset(
@@ -21,7 +23,8 @@ BOOKKEEPING = frozenset(
         "Cast CastLike Constant ConstantOfShape Expand EyeLike Gather GatherElements GatherND Identity NonZero OneHot Range Reshape "
         "ScatterND ScatterElements Shape Size Slice Split Squeeze Tile Transpose Unsqueeze DequantizeLinear QuantizeLinear "
         "DynamicQuantizeLinear com.microsoft:DequantizeLinear com.microsoft:QuantizeLinear Dropout Trilu IsNaN IsInf Not And Or Xor Equal "
-        "Less Greater LessOrEqual GreaterOrEqual Where Loop If Scan SequenceAt SequenceInsert SequenceConstruct SequenceEmpty SequenceLength Optional "
+        "Less Greater LessOrEqual GreaterOrEqual Where Loop If Scan SequenceAt SequenceInsert SequenceConstruct SequenceEmpty "
+        "SequenceLength Optional "
         "OptionalGetElement OptionalHasElement Floor Ceil Round Sign Mod CumSum Neg Abs Sqrt Pow Reciprocal Sub Div Min Max Exp Log "
         "ReduceProd ReduceMax ReduceMin"
     )
@@ -29,6 +32,8 @@ BOOKKEEPING = frozenset(
 """Operators that are no layer to anybody; of an opaque graph nothing else may be left, so they are shown where they are all there is."""
 COMMON = frozenset(words("Add Mul Concat Sum"))
 """Layers between activations, bookkeeping between integers."""
+NEAR = 4
+"""Nameless operators that are passed over to one with a name."""
 FANNED = 16
 """Sources kept of a value that bookkeeping put together."""
 
@@ -68,10 +73,12 @@ def rows(setting: Setting, found: list[Found]) -> list[Row]:
 def _is_layer(setting: Setting, call: Call) -> bool:
     if call.op in BOOKKEEPING or (call.outputs and all(value in setting.views for value in call.outputs)):
         return False
+    if by_scalar(setting, call) is not None or (call.outputs and all(value in setting.inert for value in call.outputs)):
+        return False
     if call.op in COMMON and call.outputs and call.outputs[0] != NONE:
         dtype = setting.shapes.dtypes[call.outputs[0]]
         axes: Axes | None = setting.shapes.of(call.outputs[0])
-        if dtype in ("int64", "bool") or (axes is not None and len(axes) == 0):
+        if dtype in ("int32", "int64", "uint64", "bool") or (axes is not None and len(axes) == 0):
             return False
     return True
 
@@ -80,7 +87,8 @@ def _of_layer(setting: Setting, found: Found) -> Row:
     calls = sorted([found.call, *found.fused], key=lambda call: call.index)
     place = place_of(found.call)
     if not place.told:
-        place = _by_weights(setting, found) or place
+        named = _by_weights(setting, found)
+        place = replace(named, leaf=place.leaf) if named is not None else place
     return Row(found.call.index, found.type, calls, place, found, found.inputs, (found.output,))
 
 
@@ -91,7 +99,7 @@ def _by_weights(setting: Setting, found: Found) -> Place | None:
         for piece in view.pieces if view is not None else ():
             place = of_weight(setting.flow.names[piece.value])
             if place is not None:
-                return place
+                return replace(place, told=False)
     return None
 
 
@@ -101,30 +109,59 @@ def _of_call(setting: Setting, call: Call) -> Row:
 
 
 def _place(setting: Setting, made: list[Row]) -> None:
-    """Rows without a scope of their own stand in their control-flow body, or beside the layer before them."""
-    told = [row for row in made if row.place.told or row.place.scope]
-    first = {row.place.scope[:1] for row in told if row.place.rooted}
-    strip = len(first) == 1 and all(len(row.place.scope) > 1 for row in told)
-    before: Place | None = None
+    """Rows without a scope of their own stand beside the layer before them, or in their control-flow body."""
+    told = [row for row in made if row.place.scope]
+    strip = len({row.place.scope[0] for row in told if row.place.rooted}) == 1 and all(len(row.place.scope) > 1 for row in told)
+    before: dict[int, Place] = {}
     for row in made:
-        place = row.place
-        if place.told or place.scope:
-            scope, classes = place.scope, place.classes
-            if place.leaf == "":
-                scope, classes, leaf = scope[:-1], classes[:-1], scope[-1]
-            else:
-                leaf = place.leaf
+        place, body = row.place, row.calls[0].owner
+        if place.scope:
             if strip and place.rooted:
-                scope, classes = scope[1:], classes[1:]
-            row.place = Place(scope, classes, leaf, place.told)
+                place = replace(place, scope=place.scope[1:], classes=place.classes[1:])
             if not place.told:
-                before = row.place
-            continue
-        around = enclosing(setting.flow, row.calls[0])
-        if around:
-            row.place = Place(around, (None,) * len(around), place.leaf, told=False)
-        elif before is not None and row.found is None:
-            row.place = Place(before.scope, before.classes, place.leaf, told=False)
+                before[body] = replace(place, scope=place.scope[:-1], classes=place.classes[:-1])
+            row.place = place
+        elif (near := _between(setting, row)) is not None:
+            cut = int(strip and near.rooted)
+            row.place = replace(near, scope=near.scope[cut:], classes=near.classes[cut:], leaf=place.leaf)
+        elif body in before and row.found is None:
+            row.place = replace(before[body], leaf=place.leaf)
+        else:
+            around = enclosing(setting.flow, row.calls[0])
+            row.place = replace(place, scope=around, classes=(None,) * len(around))
+
+
+def _between(setting: Setting, row: Row) -> Place | None:
+    """The innermost scope that at least two of a call's neighbours stand in, where their names tell one."""
+    call = row.calls[0]
+    near = [_told(setting, value, back=True) for value in dict.fromkeys(call.inputs) if value not in setting.views]
+    near += [_told(setting, value, back=False) for value in row.outputs]
+    votes: dict[tuple[str, ...], int] = {}
+    known = [place for place in near if place is not None]
+    for place in known:
+        for depth in range(1 + place.rooted, len(place.scope) + 1):
+            votes[place.scope[:depth]] = votes.get(place.scope[:depth], 0) + 1
+    agreed = max((scope for scope, count in votes.items() if count > 1), key=len, default=())
+    if not agreed:
+        return None
+    place = next(one for one in known if one.scope[: len(agreed)] == agreed)
+    return Place(agreed, place.classes[: len(agreed)], "", told=False, rooted=place.rooted)
+
+
+def _told(setting: Setting, value: int, *, back: bool) -> Place | None:
+    """The scope of the nearest call before or behind a value that has one."""
+    for _ in range(NEAR):
+        if value == NONE:
+            return None
+        number = setting.flow.producer[value] if back else next((call for call, _ in setting.flow.uses[value]), NONE)
+        if number == NONE:
+            return None
+        call = setting.flow.calls[number]
+        place = place_of(call)
+        if place.told and place.scope:
+            return place
+        value = next(iter(call.inputs if back else call.outputs), NONE)
+    return None
 
 
 def sources(setting: Setting, made: list[Row]) -> dict[int, tuple[int, ...]]:
@@ -134,7 +171,7 @@ def sources(setting: Setting, made: list[Row]) -> dict[int, tuple[int, ...]]:
     for call in setting.flow.calls:
         number = owner.get(call.index)
         if number is None:
-            parts = dict.fromkeys(one for value in call.inputs for one in found.get(value, ()))
+            parts = dict.fromkeys(one for value in _carrying(call) for one in found.get(value, ()))
             come: tuple[int, ...] = tuple(parts)[:FANNED]
         else:
             come = (number,)
@@ -145,8 +182,16 @@ def sources(setting: Setting, made: list[Row]) -> dict[int, tuple[int, ...]]:
     return found
 
 
+def _carrying(call: Call) -> list[int]:
+    """The inputs whose elements a call passes on; a shape or an index tells nothing of where values come from."""
+    if call.op in ("Shape", "Size"):
+        return []
+    steering = PARAMETERS.get(call.op, ())
+    return [value for place, value in enumerate(call.inputs) if value != NONE and place not in steering]
+
+
 def inbound(made: list[Row], number: int, found: dict[int, tuple[int, ...]]) -> list[int]:
     """The rows that feed a row."""
     row = made[number]
-    taken = dict.fromkeys(value for call in row.calls for value in call.inputs if value != NONE)
+    taken = dict.fromkeys(value for call in row.calls for value in _carrying(call))
     return [one for one in dict.fromkeys(source for value in taken for source in found.get(value, ())) if one != number]

@@ -23,7 +23,7 @@ BROADCASTING = words(
 )
 RULES.update(dict.fromkeys(UNARY, same))
 RULES.update(dict.fromkeys(BROADCASTING, elementwise))
-RULES["·scope:alias"] = same
+RULES["·scope:alias"] = RULES["·scope:hold"] = same
 
 
 @rule("·scope:join")

@@ -27,6 +27,8 @@ class Draft:
     counted: bool = True
     logical: tuple[Extent, ...] | None = None
     dtype: str | None = None
+    view: View | None = None
+    """How the layer sees it, where that is not how its operator gets it (a bias added behind a reshape)."""
 
 
 @dataclass(slots=True)
@@ -60,6 +62,8 @@ class Setting:
     demands: Demands
     taken: set[int] = field(default_factory=set)
     """Calls that a layer owns already."""
+    inert: set[int] = field(default_factory=set)
+    """Values that no input's elements flow into: made of constants and of shapes."""
     batch: int | None = None
     """The batch size that the graph's inputs fix, None when they leave it open."""
 
@@ -153,6 +157,17 @@ def positions(setting: Setting, axes: Iterable[Axis] | None, *, batch_first: boo
     return count
 
 
+def inert(flow: Flow, views: dict[int, View]) -> set[int]:
+    """Values that are made of constants and shapes alone: initial states, masks by position, shape arithmetic."""
+    found = set(views)
+    for call in flow.calls:
+        if call.op in ("Shape", "Size", "Constant") or (
+            call.inputs and not call.node.graphs and all(value == NONE or value in found for value in call.inputs)
+        ):
+            found.update(value for value in call.outputs if value != NONE)
+    return found
+
+
 def plain(axes: Axes | None) -> tuple[int | str | None, ...] | None:
     """Sizes without origin."""
     return None if axes is None else tuple(axis.size for axis in axes)
@@ -173,4 +188,4 @@ def layer(*operators: str) -> Callable[[Catalogue], Catalogue]:
     return register
 
 
-__all__ = ["FREE", "LAYERS", "Draft", "Found", "Setting", "Site", "layer", "plain", "positions", "stored"]
+__all__ = ["FREE", "LAYERS", "Draft", "Found", "Setting", "Site", "inert", "layer", "plain", "positions", "stored"]

@@ -13,6 +13,9 @@ from modelscan.model import Layer, Shape
 SHOWN_OPERATORS = 3
 """Operators named in the type of a scope that became one row."""
 
+WHOLE = frozenset(("RNN", "LSTM", "GRU", "LayerNormalization", "RMSNormalization", "GroupNormalization"))
+"""Layers that exporters take apart: whatever else stands in their scope is of their making."""
+
 
 @dataclass(slots=True)
 class _Scope:
@@ -85,13 +88,13 @@ def _absorb(scope: _Scope, made: list[Row]) -> None:
     if any(isinstance(child, _Scope) for child in scope.children):
         return
     numbers = [child for child in scope.children if isinstance(child, int)]
-    weighted = [number for number in numbers if made[number].found is not None]
+    weighted = [number for number in numbers if (found := made[number].found) is not None and found.drafts]
     if len(numbers) < 2 or len(weighted) > 1 or any(made[number].module for number in numbers):
         return
     if weighted:
         main = made[weighted[0]]
         beside = [made[number] for number in numbers if number != weighted[0]]
-        if any(row.type not in ACTIVATIONS for row in beside):
+        if main.type not in WHOLE and any(row.type not in ACTIVATIONS for row in beside):
             return
         main.activations.extend(row.type for row in beside)
     else:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 
-from modelscan.layers.onnx.flow import NONE, Call, Flow
+from modelscan.layers.onnx.flow import NONE, SCOPE, Call, Flow
 
 Sizes = tuple[int, ...]
 MAX_PIECES = 256
@@ -109,7 +109,7 @@ def normalised(axes: tuple[int, ...], rank: int) -> tuple[int, ...] | None:
 
 def _same(_: Flow, call: Call, found: dict[int, View]) -> View:
     view = found[call.inputs[0]]
-    after = view.then(call.node.op, view.shape, view.pieces)
+    after = view if call.node.domain == SCOPE else view.then(call.node.op, view.shape, view.pieces)
     return replace(after, dtype=None) if call.node.op.startswith("Cast") else after
 
 
@@ -350,6 +350,7 @@ _STEPS: dict[str, Callable[[Flow, Call, dict[int, View]], View | None]] = {
     ),
     **dict.fromkeys((*QUANTISED, "QuantizeLinear", "com.microsoft:QuantizeLinear"), _quantised),
     "·scope:join": _join,
+    "·scope:hold": _same,
     "Transpose": _transpose,
     "Reshape": _reshape,
     "Flatten": _reshape,

@@ -9,7 +9,19 @@ from modelscan.layers.onnx.site import Draft, Found, Site, layer
 
 
 @layer(
-    "Slice", "Expand", "Tile", "Resize", "Pad", "Concat", "Gather", "GatherND", "GatherElements", "ScatterND", "ScatterElements", "Trilu"
+    "Slice",
+    "Expand",
+    "Tile",
+    "Resize",
+    "Pad",
+    "Concat",
+    "Gather",
+    "GatherND",
+    "GatherElements",
+    "ScatterND",
+    "ScatterElements",
+    "Scan",
+    "Trilu",
 )
 def table(site: Site) -> Found | None:
     """What a structural operator takes as its data; numbers that were learned make a table, others a buffer."""
@@ -19,7 +31,7 @@ def table(site: Site) -> Found | None:
         learned = gather(site)
         if learned is not None:
             return learned
-    places = range(len(site.call.inputs)) if site.call.op == "Concat" else (0,)
+    places = range(len(site.call.inputs)) if site.call.op in ("Concat", "Scan") else (0,)
     held = [place for place in places if (view := site.view(place)) is not None and view.elements > 1]
     if not held:
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelscan.layers.onnx.demands import title
 from modelscan.layers.onnx.evidence import Quantity, extent
 from modelscan.layers.onnx.flow import NONE, Call
@@ -38,7 +40,8 @@ def following_bias(site: Site, units: Quantity, axis: int) -> tuple[Call, Draft]
         if after.op == "Add" and len(after.inputs) == 2:
             break
         scaled = after.op == "Mul" and any(_scalar(site, one) for one in after.inputs)
-        if after.op not in TRANSPARENT and not (scaled and site.call.op in ("MatMulInteger", "ConvInteger")):
+        laid_out = after.op == "Reshape" and axis == -1 and after.inputs[0] == value
+        if after.op not in TRANSPARENT and not laid_out and not (scaled and site.call.op in ("MatMulInteger", "ConvInteger")):
             return None
         between.append(after)
         value = after.outputs[0]
@@ -46,15 +49,35 @@ def following_bias(site: Site, units: Quantity, axis: int) -> tuple[Call, Draft]
         return None
     other = after.inputs[1] if after.inputs[0] == value else after.inputs[0]
     view = site.setting.views.get(other)
-    axes = site.setting.shapes.of(value)
-    if view is None or vector_axis(view, None if axes is None else len(axes)) != axis:
-        return None
-    if axes is not None and axes[axis].static == 1:
+    reshaped = any(one.op == "Reshape" for one in between)
+    draft = None if view is None else _as_bias(site, Draft("bias", other, ()), view, units, (value, axis, reshaped))
+    if draft is None:
         return None
     site.setting.taken.update(one.index for one in between)
-    ones = tuple(extent(1) for _ in view.shape)
-    extents = tuple(extent(units) if place == len(ones) + axis else one for place, one in enumerate(ones))
-    return after, Draft("bias", other, extents)
+    return after, draft
+
+
+def _as_bias(site: Site, draft: Draft, view: View, units: Quantity, place: tuple[int, int, bool]) -> Draft | None:
+    """The draft of a bias if what is added fits one: a vector along the axis, or the units laid out as the value's last axes."""
+    value, axis, reshaped = place
+    axes = site.setting.shapes.of(value)
+    whole = site.setting.shapes.of(site.output)
+    if reshaped and (axes is None or not whole):
+        return None
+    if vector_axis(view, None if axes is None else len(axes)) == axis and not (axes is not None and axes[axis].static == 1):
+        if reshaped and axes is not None and whole and axes[axis].static != whole[axis].static:
+            return None
+        ones = tuple(extent(1) for _ in view.shape)
+        draft.extents = tuple(extent(units) if number == len(ones) + axis else one for number, one in enumerate(ones))
+        return draft
+    sizes = tuple(one.static for one in axes[len(axes) - len(view.shape) :]) if axes is not None and len(view.shape) <= len(axes) else ()
+    if not reshaped or len(view.pieces) != 1 or view.elements < 2 or sizes != view.shape or not whole or whole[-1].static != view.elements:
+        return None
+    only = view.pieces[0]
+    draft.view = View((view.elements,), (replace(only, start=(0,), extent=(view.elements,)),), view.extras, view.path)
+    draft.extents = (extent(units),)
+    units.stored(view.elements, "bias length", only.value)
+    return draft
 
 
 def _scalar(site: Site, value: int) -> bool:

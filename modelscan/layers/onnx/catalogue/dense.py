@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelscan.layers.onnx.catalogue.cells import cell
 from modelscan.layers.onnx.catalogue.common import add_bias
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
 from modelscan.layers.onnx.flow import NONE
@@ -14,7 +15,8 @@ DENSE = "Dense"
 def matmul(site: Site) -> Found | None:
     """A product with one stored operand, and the bias that follows."""
     if site.view(1) is not None and site.view(0) is None:
-        return product(site, kernel=1, activation=0)
+        unrolled = cell(site)
+        return unrolled or product(site, kernel=1, activation=0)
     if site.view(0) is not None and site.view(1) is None:
         return product(site, kernel=0, activation=1)
     if site.view(0) is not None and site.view(1) is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from modelscan.layers.onnx.axes import broadcast
+from modelscan.layers.onnx.catalogue.affine import plain_norm, scaled
+from modelscan.layers.onnx.catalogue.decomposed import gated
 from modelscan.layers.onnx.catalogue.embedding import is_weight
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
 from modelscan.layers.onnx.flow import NONE
@@ -28,9 +30,13 @@ def prelu(site: Site) -> Found | None:
 @layer("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean", "Where", "And", "Or", "Equal", "Greater", "Less", "Mod")
 def elementwise(site: Site) -> Found | None:
     """Vectors and tables beside an activation; a single element is an exponent, an epsilon or a factor and no weight."""
+    if site.call.op in ("Mul", "Div"):
+        pattern = (scaled(site) or gated(site) if site.call.op == "Mul" else None) or plain_norm(site)
+        if pattern is not None:
+            return pattern
     held = [place for place in range(len(site.call.inputs)) if (view := site.view(place)) is not None and view.elements > 1]
     free = tuple(value for value in site.call.inputs if value != NONE and value not in site.setting.views)
-    if not held or not free:
+    if not held or not free or all(value in site.setting.inert for value in free):
         return None
     found = Found(site.call.node.op, site.call, output=site.output, inputs=free)
     for place in held:
