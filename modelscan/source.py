@@ -224,16 +224,21 @@ class Tree(Protocol):
 
 
 class Folder:
-    """A folder on disk. Nothing is opened that resolves to a place outside of it."""
+    """A folder on disk. Nothing is opened that resolves to a place outside of it.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    `store`, if given, is a second folder that links may resolve to: a cache keeps a model's files in one place and links them into
+    the folder that people see (Hugging Face's `snapshots` and `blobs`).
+    """
+
+    def __init__(self, path: str | os.PathLike[str], store: str | None = None) -> None:
         self.path = os.fspath(path) or "."
         self.name = self.path
         self._real = os.path.realpath(self.path)
+        self._store = store
 
     def names(self) -> list[str]:
         """See `Tree.names`; links to folders are not followed."""
-        found = []
+        found: list[str] = []
         for base, folders, files in os.walk(self.path, followlinks=False):
             folders.sort()
             inside = os.path.relpath(base, self.path).replace(os.sep, "/")
@@ -247,9 +252,12 @@ class Folder:
             pure.is_absolute() or ".." in pure.parts or "\\" in relative or "\0" in relative or (len(relative) > 1 and relative[1] == ":")
         )
         path = os.path.join(self.path, relative) if not escaping else ""
-        if escaping or os.path.commonpath([self._real, os.path.realpath(path)]) != self._real:
+        if escaping or not self._holds(os.path.realpath(path)):
             raise UnreadableFile("path-escape", f"{relative!r} leads out of the model's folder; it was not opened")
         return path
+
+    def _holds(self, real: str) -> bool:
+        return os.path.commonpath([self._real, real]) == self._real or (self._store is not None and os.path.dirname(real) == self._store)
 
     def size(self, relative: str) -> int | None:
         """See `Tree.size`."""
@@ -265,5 +273,8 @@ class Folder:
 
 
 def parent_folder(path: str | os.PathLike[str]) -> Folder:
-    """The folder that a file lies in, where its external data or its shards are looked for."""
-    return Folder(Path(path).parent)
+    """The folder that a file lies in, where its external data or its shards are looked for.
+
+    When the file is a link, its parts may be links into the folder that the file itself really lies in.
+    """
+    return Folder(Path(path).parent, os.path.dirname(os.path.realpath(path)) if os.path.islink(path) else None)
