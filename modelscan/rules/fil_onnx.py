@@ -6,12 +6,11 @@ from modelscan.model import Severity
 from modelscan.rules.base import Rule
 
 
-class TensorBytesShort(Rule):
-    """A tensor's payload is shorter than its dimensions and element type ask for.
+class PayloadTooShort(Rule):
+    """A tensor's payload is shorter than its dimensions and element type ask for, or not there at all.
 
     What it does:
-        Compares the length of raw data, of typed fields and of external data with dims × element type; types of 4 and 2
-        bits are packed.
+        Compares the length of raw data and of typed fields with dims × element type; types of 4 and 2 bits are packed.
 
     Why it matters:
         A runtime refuses the file, or reads what follows as weights.
@@ -27,18 +26,17 @@ class TensorBytesShort(Rule):
     """
 
     code = "FIL201"
-    name = "tensor-bytes-short"
+    name = "payload-too-short"
     severity = Severity.HIGH
     formats = ("onnx",)
     help = "export or fetch the model again"
 
 
-class TensorBytesSurplus(Rule):
+class PayloadTooLong(Rule):
     """A tensor's payload is longer than its dimensions and element type ask for.
 
     What it does:
-        Compares the length of raw data, of typed fields and of external data with dims × element type; types of 4 and 2
-        bits are packed.
+        Compares the length of raw data and of typed fields with dims × element type; types of 4 and 2 bits are packed.
 
     Why it matters:
         The dimensions were edited, or bytes travel with the model that no one uses. Some readers refuse it, others do
@@ -55,47 +53,21 @@ class TensorBytesSurplus(Rule):
     """
 
     code = "FIL202"
-    name = "tensor-bytes-surplus"
+    name = "payload-too-long"
     severity = Severity.HIGH
     formats = ("onnx",)
     help = "find out whether the dimensions or the bytes are right"
 
 
-class TensorDataMissing(Rule):
-    """A tensor has dimensions and no payload.
+class PayloadField(Rule):
+    """A tensor's payload stands in the wrong field, or in two.
 
     What it does:
-        Reports tensors with elements for which the file holds neither raw data nor a typed field nor a place in another
-        file.
+        Reports raw data beside a typed field, two typed fields, a typed field that does not belong to the element type,
+        and strings stored as raw bytes. int32_data is right for bool and for all types of 16 bits and less.
 
     Why it matters:
-        The weights were stripped, or lost on the way.
-
-    Example:
-        A model saved with its weights left out for inspection.
-
-    What to do:
-        Get the complete model.
-
-    References:
-        onnx/onnx.proto, TensorProto.
-    """
-
-    code = "FIL203"
-    name = "tensor-data-missing"
-    severity = Severity.HIGH
-    formats = ("onnx",)
-    help = "get the complete model"
-
-
-class TensorDataTwice(Rule):
-    """A tensor holds its payload in two fields.
-
-    What it does:
-        Reports tensors with raw data and a typed field, or two typed fields.
-
-    Why it matters:
-        Readers differ in which one they take: what is reviewed need not be what runs.
+        Readers differ in which field they take: what is reviewed need not be what runs.
 
     Example:
         raw_data and float_data, both of full length.
@@ -107,41 +79,14 @@ class TensorDataTwice(Rule):
         onnx/onnx.proto, TensorProto.
     """
 
-    code = "FIL204"
-    name = "tensor-data-twice"
+    code = "FIL203"
+    name = "payload-field"
     severity = Severity.HIGH
     formats = ("onnx",)
     help = "export the model again"
 
 
-class TensorWrongField(Rule):
-    """A tensor's payload stands in a field of another type.
-
-    What it does:
-        Reports payloads in a typed field that does not belong to the element type, and strings stored as raw bytes.
-        int32_data is right for all types of 16 bits and less and for bool.
-
-    Why it matters:
-        Readers refuse the tensor or reinterpret its numbers.
-
-    Example:
-        A float32 tensor with int64_data.
-
-    What to do:
-        Export the model again.
-
-    References:
-        onnx/onnx.proto, TensorProto.
-    """
-
-    code = "FIL205"
-    name = "tensor-wrong-field"
-    severity = Severity.HIGH
-    formats = ("onnx",)
-    help = "export the model again"
-
-
-class TensorTypeUnknown(Rule):
+class UnknownDataType(Rule):
     """A tensor's element type is undefined or unknown.
 
     What it does:
@@ -160,63 +105,38 @@ class TensorTypeUnknown(Rule):
         onnx/onnx.proto, TensorProto.
     """
 
-    code = "FIL206"
-    name = "tensor-type-unknown"
+    code = "FIL204"
+    name = "unknown-data-type"
     severity = Severity.HIGH
     formats = ("onnx",)
     help = "export the model again"
 
 
-class NegativeDimension(Rule):
-    """A stored tensor has a negative dimension.
+class InvalidDims(Rule):
+    """A stored tensor has negative dimensions, or more elements than any memory.
 
     What it does:
-        Reports dims below zero in stored tensors. In declared types they are an old way to say unknown and no finding.
+        Reports dims below zero and products beyond 2^62. In declared types a negative size is an old way to say unknown
+        and no finding.
 
     Why it matters:
-        Products of two negative dimensions pass naive size checks.
+        Such products overflow or pass naive size checks, and a small buffer is taken for a large tensor.
 
     Example:
-        dims [-4, -4] with 16 elements.
+        dims [-4, -4] with 16 elements; dims [2^32, 2^32].
 
     What to do:
         Do not load the file before you know who wrote it.
 
     References:
-        onnx/onnx.proto, TensorProto.
-    """
-
-    code = "FIL207"
-    name = "negative-dimension"
-    severity = Severity.HIGH
-    formats = ("onnx",)
-    help = "distrust the file"
-
-
-class DimensionOverflow(Rule):
-    """The product of a tensor's dimensions is beyond any memory.
-
-    What it does:
-        Reports tensors of more than 2^62 elements.
-
-    Why it matters:
-        The product overflows 64 bits in a reader, and a small buffer is taken for a large tensor.
-
-    Example:
-        dims [2^32, 2^32].
-
-    What to do:
-        Do not load the file.
-
-    References:
         CWE-190.
     """
 
-    code = "FIL208"
-    name = "dimension-overflow"
+    code = "FIL205"
+    name = "invalid-dims"
     severity = Severity.HIGH
     formats = ("onnx",)
-    help = "do not load the file"
+    help = "distrust the file"
 
 
 class SparseTensorBroken(Rule):
@@ -239,7 +159,7 @@ class SparseTensorBroken(Rule):
         onnx/onnx.proto, SparseTensorProto.
     """
 
-    code = "FIL209"
+    code = "FIL206"
     name = "sparse-tensor-broken"
     severity = Severity.HIGH
     formats = ("onnx",)
@@ -265,37 +185,11 @@ class TensorSegmented(Rule):
         onnx/onnx.proto, TensorProto.
     """
 
-    code = "FIL210"
+    code = "FIL207"
     name = "tensor-segmented"
     severity = Severity.MEDIUM
     formats = ("onnx",)
     help = "export the model again"
-
-
-class ProtobufOver2Gib(Rule):
-    """The file is larger than a protobuf message can be.
-
-    What it does:
-        Reports files of 2 GiB and more. Larger models keep their weights in external data.
-
-    Why it matters:
-        No runtime can parse it.
-
-    Example:
-        A model of 3 GB saved in one file.
-
-    What to do:
-        Save it with external data.
-
-    References:
-        https://protobuf.dev/programming-guides/proto-limits/
-    """
-
-    code = "FIL218"
-    name = "protobuf-over-2-gib"
-    severity = Severity.HIGH
-    formats = ("onnx",)
-    help = "save it with external data"
 
 
 class InitializerWithoutName(Rule):
@@ -317,7 +211,7 @@ class InitializerWithoutName(Rule):
         onnx docs/IR.md, Graphs.
     """
 
-    code = "FIL219"
+    code = "FIL208"
     name = "initializer-without-name"
     severity = Severity.HIGH
     formats = ("onnx",)
@@ -343,8 +237,34 @@ class DuplicateInitializer(Rule):
         onnx docs/IR.md, Names Within a Graph.
     """
 
-    code = "FIL220"
+    code = "FIL209"
     name = "duplicate-initializer"
     severity = Severity.HIGH
     formats = ("onnx",)
     help = "export the model again"
+
+
+class ProtobufOver2Gib(Rule):
+    """The file is larger than a protobuf message can be.
+
+    What it does:
+        Reports files of 2 GiB and more. Larger models keep their weights in external data.
+
+    Why it matters:
+        No runtime can parse it.
+
+    Example:
+        A model of 3 GB saved in one file.
+
+    What to do:
+        Save it with external data.
+
+    References:
+        https://protobuf.dev/programming-guides/proto-limits/
+    """
+
+    code = "FIL210"
+    name = "protobuf-over-2-gib"
+    severity = Severity.HIGH
+    formats = ("onnx",)
+    help = "save it with external data"

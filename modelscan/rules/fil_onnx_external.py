@@ -6,11 +6,12 @@ from modelscan.model import Severity
 from modelscan.rules.base import Rule
 
 
-class ExternalMissing(Rule):
-    """A file that holds a model's weights is not there, or is empty.
+class ExternalDataMissing(Rule):
+    """A tensor lies in another file that is not there.
 
     What it does:
-        Looks for each location of external data beside the model; the file is measured, not read.
+        Looks for each location of external data beside the model, and reports tensors without a location. The file is
+        measured, not read.
 
     Why it matters:
         The model cannot be loaded.
@@ -25,14 +26,14 @@ class ExternalMissing(Rule):
         onnx docs/ExternalData.md.
     """
 
-    code = "FIL211"
-    name = "external-missing"
+    code = "FIL220"
+    name = "external-data-missing"
     severity = Severity.HIGH
     formats = ("onnx",)
     help = "copy all files of the model"
 
 
-class ExternalRange(Rule):
+class ExternalDataRange(Rule):
     """A tensor's range in an external file is no range of that file.
 
     What it does:
@@ -51,14 +52,40 @@ class ExternalRange(Rule):
         onnx docs/ExternalData.md. CVE-2026-34447.
     """
 
-    code = "FIL212"
-    name = "external-range"
+    code = "FIL221"
+    name = "external-data-range"
     severity = Severity.HIGH
     formats = ("onnx",)
     help = "compare the file with its source"
 
 
-class ExternalOverlap(Rule):
+class ExternalDataLength(Rule):
+    """A tensor's length in an external file is not what its dimensions and element type ask for.
+
+    What it does:
+        Compares the declared length, or the rest of the file where none is declared, with dims × element type.
+
+    Why it matters:
+        Readers refuse the tensor, or read bytes of its neighbours.
+
+    Example:
+        length 1,020 for 256 float32 elements.
+
+    What to do:
+        Find out which of the two is right; export the model again.
+
+    References:
+        onnx docs/ExternalData.md.
+    """
+
+    code = "FIL222"
+    name = "external-data-length"
+    severity = Severity.HIGH
+    formats = ("onnx",)
+    help = "find out whether the dimensions or the length are right"
+
+
+class ExternalDataOverlap(Rule):
     """Two tensors overlap in an external file.
 
     What it does:
@@ -77,25 +104,25 @@ class ExternalOverlap(Rule):
         onnx docs/ExternalData.md.
     """
 
-    code = "FIL213"
-    name = "external-overlap"
+    code = "FIL223"
+    name = "external-data-overlap"
     severity = Severity.MEDIUM
     formats = ("onnx",)
     help = "export the model again"
 
 
-class ExternalUnknownKey(Rule):
+class ExternalDataKey(Rule):
     """External data carries a key that the format does not have.
 
     What it does:
         Reports keys other than location, offset, length, checksum, basepath and ONNX Runtime's prepacked ones, and keys
-        given twice.
+        given twice. High for names that begin with an underscore.
 
     Why it matters:
         Old versions of the onnx package set every key as an attribute of an object.
 
     Example:
-        external_data { key: `__class__` }
+        A key `__class__`.
 
     What to do:
         Do not load it with an onnx package older than 1.21.
@@ -104,66 +131,14 @@ class ExternalUnknownKey(Rule):
         CVE-2026-34445.
     """
 
-    code = "FIL214"
-    name = "external-unknown-key"
+    code = "FIL224"
+    name = "external-data-key"
     severity = Severity.MEDIUM
     formats = ("onnx",)
     help = "update the onnx package before loading it"
 
 
-class ExternalNoLocation(Rule):
-    """A tensor lies in another file, and which one is not said.
-
-    What it does:
-        Reports external tensors without a location.
-
-    Why it matters:
-        Its weights cannot be found.
-
-    Example:
-        data_location EXTERNAL and no external_data.
-
-    What to do:
-        Export the model again.
-
-    References:
-        onnx docs/ExternalData.md.
-    """
-
-    code = "FIL215"
-    name = "external-no-location"
-    severity = Severity.HIGH
-    formats = ("onnx",)
-    help = "export the model again"
-
-
-class ExternalNoLength(Rule):
-    """An external tensor has no length, and more bytes follow than it needs.
-
-    What it does:
-        Reports tensors whose range reaches to the end of a file by default while the dimensions ask for less.
-
-    Why it matters:
-        Readers that take the default read the following tensors, too.
-
-    Example:
-        Two tensors in one file, the first without length.
-
-    What to do:
-        Export the model again.
-
-    References:
-        onnx docs/ExternalData.md.
-    """
-
-    code = "FIL216"
-    name = "external-no-length"
-    severity = Severity.MEDIUM
-    formats = ("onnx",)
-    help = "export the model again"
-
-
-class ExternalGap(Rule):
+class ExternalDataGap(Rule):
     """A file of external data holds bytes that belong to no tensor.
 
     What it does:
@@ -182,8 +157,8 @@ class ExternalGap(Rule):
         onnx docs/ExternalData.md.
     """
 
-    code = "FIL217"
-    name = "external-gap"
+    code = "FIL225"
+    name = "external-data-gap"
     severity = Severity.INFO
     formats = ("onnx",)
     help = "check whether another model uses them"

@@ -137,7 +137,7 @@ class UndefinedOutput(Rule):
     help = "get the complete model"
 
 
-class DeclaredTypeContradiction(Rule):
+class DeclaredShape(Rule):
     """The declared type or shape of a value is not what the graph computes.
 
     What it does:
@@ -157,7 +157,7 @@ class DeclaredTypeContradiction(Rule):
     """
 
     code = "GRF211"
-    name = "declared-type-contradiction"
+    name = "declared-shape"
     severity = Severity.HIGH
     formats = ("onnx",)
     help = "export the model again"

@@ -85,7 +85,7 @@ class MissingOpset(Rule):
     help = "export the model again"
 
 
-class OpsetNewer(Rule):
+class UnknownOpset(Rule):
     """The model uses an operator set that the installed onnx package does not know yet.
 
     What it does:
@@ -105,7 +105,7 @@ class OpsetNewer(Rule):
     """
 
     code = "GRF209"
-    name = "opset-newer"
+    name = "unknown-opset"
     severity = Severity.INFO
     formats = ("onnx",)
     help = "update the onnx package"

@@ -78,7 +78,7 @@ def _check_domain(reading: Reading, domain: str, opsets: Mapping[str, int], wher
             reading.note("missing-opset", f"operators of {shown} are used, and no version of it is imported", where=where, severity=milder)
     elif not domain and opsets[domain] > defs.onnx_opset_version():
         text = f"opset {opsets[domain]} of {shown}; the installed onnx package knows {defs.onnx_opset_version()}"
-        reading.note("opset-newer", text, where="opset_import")
+        reading.note("unknown-opset", text, where="opset_import")
     elif opsets[domain] < 1:
         reading.note("missing-opset", f"opset {opsets[domain]} of {shown} does not exist", where="opset_import")
 

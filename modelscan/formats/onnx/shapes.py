@@ -76,7 +76,7 @@ def _merged(reading: Reading, graph: Graph, found: Scoped, where: str, bind: Cal
         elif name not in inputs:
             values[name] = combined(said, one)
             if compare and (problem := contradiction(said, one)):
-                reading.note("declared-type-contradiction", f"{name} is declared {problem}", tensor=name, where=where)
+                reading.note("declared-shape", f"{name} is declared {problem}", tensor=name, where=where)
     nodes = graph.nodes
     if found.bodies:
         nodes = tuple(_with_bodies(reading, node, index, found, where, bind, compare) for index, node in enumerate(graph.nodes))

@@ -166,13 +166,13 @@ def _check_bytes(reading: Reading, full: str, dtype: str, elements: int, offset:
         return
     place = f"{where}.raw_data"
     if needed is None:
-        reading.note("tensor-wrong-field", f"{full}: strings cannot be raw bytes", tensor=full, offset=offset, where=place)
+        reading.note("payload-field", f"{full}: strings cannot be raw bytes", tensor=full, offset=offset, where=place)
         return
     _note_length(reading, full, f"{nbytes:,} bytes stored, {needed:,} needed for {elements:,} × {dtype}", nbytes > needed, offset, place)
 
 
 def _note_length(reading: Reading, full: str, text: str, longer: bool, offset: int, where: str) -> None:
-    kind = "tensor-bytes-surplus" if longer else "tensor-bytes-short"
+    kind = "payload-too-long" if longer else "payload-too-short"
     reading.note(kind, f"{full}: {text}", tensor=full, offset=offset, where=where)
 
 
@@ -180,13 +180,13 @@ def _impossible(reading: Reading, raw: RawTensor, full: str, where: str) -> Stor
     """A tensor whose type or dimensions are none: noted, and kept with what can be said of it."""
     shape = tuple(raw.dims)
     if raw.dims and min(raw.dims) < 0:
-        reading.note("negative-dimension", f"{full}: dimensions {shape}", tensor=full, offset=raw.start, where=f"{where}.dims")
+        reading.note("invalid-dims", f"{full}: dimensions {shape}", tensor=full, offset=raw.start, where=f"{where}.dims")
         shape = tuple(max(0, size) for size in shape)
     elif prod(raw.dims) > reading.limits.elements:
-        reading.note("dimension-overflow", f"{full}: {prod(raw.dims):,} elements", tensor=full, offset=raw.start, where=f"{where}.dims")
+        reading.note("invalid-dims", f"{full}: {prod(raw.dims):,} elements", tensor=full, offset=raw.start, where=f"{where}.dims")
     if raw.code not in DTYPES:
         text = "its element type is undefined" if raw.code == 0 else f"element type {raw.code} is unknown"
-        reading.note("tensor-type-unknown", f"{full}: {text}", tensor=full, offset=raw.start, where=f"{where}.data_type")
+        reading.note("unknown-data-type", f"{full}: {text}", tensor=full, offset=raw.start, where=f"{where}.data_type")
     offset, nbytes = raw.raw if raw.raw is not None else (raw.start, sum(one.nbytes for one in (raw.typed or {}).values()))
     dtype = DTYPES.get(raw.code, f"data_type {raw.code}")
     return reading.add(StoredTensor(full, shape, dtype, nbytes, None, offset, Kind.WEIGHT, "unreadable"))
@@ -200,17 +200,15 @@ def _payload(reading: Reading, raw: RawTensor, full: str, dtype: str, elements: 
         places.append("raw_data")
     if not places:
         if elements:
-            reading.note(
-                "tensor-data-missing", f"{full}: {elements:,} × {dtype} and no payload", tensor=full, offset=raw.start, where=where
-            )
+            reading.note("payload-too-short", f"{full}: {elements:,} × {dtype} and no payload", tensor=full, offset=raw.start, where=where)
         return None, 0, "raw"
     own = typed_field(dtype)
     if len(places) > 1:
         text = f"{full}: payload in {' and in '.join(sorted(places))}; which one counts depends on the reader"
-        reading.note("tensor-data-twice", text, tensor=full, offset=raw.start, where=where)
+        reading.note("payload-field", text, tensor=full, offset=raw.start, where=where)
     elif own not in typed:
         text = f"{full}: payload in {places[0]}, where {dtype} belongs in {TYPED_FIELDS[own]}"
-        reading.note("tensor-wrong-field", text, tensor=full, offset=raw.start, where=where)
+        reading.note("payload-field", text, tensor=full, offset=raw.start, where=where)
     if raw.raw is not None:
         return *raw.raw, "raw"
     number = own if own in typed else next(iter(typed))
