@@ -18,6 +18,7 @@ def inspect(
     config: str | os.PathLike[str] | None = None,
     dims: Mapping[str, int] | None = None,
     inputs: Mapping[str, Shape] | None = None,
+    values: bool = False,
     limits: Limits = DEFAULT,
 ) -> ModelReport:
     """The ledger of one model file or folder, read in this process.
@@ -27,15 +28,36 @@ def inspect(
         config: an architecture JSON to read a weights-only file with.
         dims: values for symbolic dimensions, by name.
         inputs: whole input shapes, by input name.
+        values: read the weights themselves, too.
         limits: bounds on what is read.
 
     Returns:
         The report. A file that cannot be read gives one with `readable=False` and the finding that says why.
     """
-    options = ReadOptions(None if config is None else os.fspath(config), dict(dims or {}), dict(inputs or {}))
+    options = ReadOptions(None if config is None else os.fspath(config), dict(dims or {}), dict(inputs or {}), values)
     return examine(os.fspath(path), options, limits)
 
 
-def scan(paths: Iterable[str | os.PathLike[str]]) -> Report:
-    """The report on files and folders."""
-    return Report(tuple(examine(os.fspath(path)) for path in paths))
+def scan(
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    values: bool = False,
+    jobs: int | None = None,
+    isolate: bool = True,
+    limits: Limits = DEFAULT,
+) -> Report:
+    """The report on files, folders and glob patterns.
+
+    Args:
+        paths: what to look at; folders are searched.
+        values: read the weights themselves, too.
+        jobs: child processes at once; one per processor when None.
+        isolate: read each file in a child process with limits. Switch it off in a program with threads of its own.
+        limits: bounds on each file.
+
+    Raises:
+        ConfigError: a path does not exist, or there is nothing to scan.
+    """
+    from modelscan.scan import scan as run
+
+    return run([os.fspath(path) for path in paths], options=ReadOptions(values=values), limits=limits, jobs=jobs, isolate=isolate)

@@ -105,7 +105,8 @@ class Term:
     @classmethod
     def product(cls, dims: Iterable[Dim]) -> Self:
         """The element count of a tensor of these dimensions."""
-        coefficient, symbols = 1, []
+        coefficient = 1
+        symbols: list[Symbol] = []
         for one in dims:
             coefficient *= one.coefficient
             symbols.extend(one.symbols)

@@ -1,7 +1,85 @@
-"""Discover, examine each file, collect: from paths to a `Report`. Prints nothing."""
+"""Discover, examine each file in a child process, collect: from paths to a `Report`. Prints nothing."""
 
 from __future__ import annotations
 
-from modelscan.examine import examine, read
+import os
+from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["examine", "read"]
+from modelscan.discover import Discovery, discover
+from modelscan.errors import ConfigError
+from modelscan.formats import ReadOptions
+from modelscan.ledger import ModelReport, Report
+from modelscan.limits import DEFAULT, Limits
+from modelscan.worker import Pool, can_isolate, isolation_note
+
+Progress = Callable[[int, int, str], None]
+
+
+def scan(
+    paths: Iterable[str],
+    *,
+    options: ReadOptions | None = None,
+    limits: Limits = DEFAULT,
+    jobs: int | None = None,
+    isolate: bool = True,
+    progress: Progress | None = None,
+) -> Report:
+    """The report on files, folders and patterns.
+
+    Args:
+        paths: what to look at; a named path is always reported.
+        options: what the user adds to what the files say.
+        limits: bounds on each file.
+        jobs: child processes at once; one per processor when None.
+        isolate: whether to read in child processes at all.
+        progress: called with the number done, the number of all, and the path.
+
+    Raises:
+        ConfigError: a path does not exist, or there is nothing to scan.
+    """
+    found = discover(paths)
+    _complain(found)
+    models = []
+    for done, report in enumerate(examine_all(found.targets, options or ReadOptions(), limits, jobs, isolate), start=1):
+        models.append(report)
+        if progress is not None:
+            progress(done, len(found.targets), report.path)
+    note = isolation_note() if isolate else None
+    return Report(tuple(models), skipped=found.skipped, notes=(note,) if note else ())
+
+
+def examine_all(
+    targets: list[str], options: ReadOptions, limits: Limits = DEFAULT, jobs: int | None = None, isolate: bool = True
+) -> Iterator[ModelReport]:
+    """The reports in the order of the targets."""
+    if isolate and can_isolate():
+        yield from Pool(_examine, _failed, options, limits, jobs or os.cpu_count() or 1).run(targets)
+    else:
+        for path in targets:
+            yield _examine(path, options, limits)
+
+
+def _examine(path: str, options: ReadOptions | None, limits: Limits) -> ModelReport:
+    from modelscan.examine import examine
+
+    return examine(path, options, limits)
+
+
+def _failed(path: str, kind: str, reason: str) -> ModelReport:
+    """The report on a file that its reader did not survive."""
+    from modelscan import rules
+    from modelscan.assemble import unreadable
+    from modelscan.model import Observation
+
+    try:
+        size: int | None = os.stat(path).st_size
+    except OSError:
+        size = None
+    return unreadable(path, size, rules.judge(rules.Subject(path, (Observation(kind, reason),), None, None)))
+
+
+def _complain(found: Discovery) -> None:
+    if found.missing:
+        raise ConfigError(f"{found.missing[0]}: no such file or folder")
+    if not found.targets:
+        raise ConfigError(f"nothing to scan: none of {found.skipped:,} files is a model" if found.skipped else "nothing to scan")

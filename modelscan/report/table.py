@@ -131,7 +131,7 @@ def _rows(report: ModelReport, view: View) -> Iterator[_Row]:
             yield from (_weight_row(one, indent) for one in layer.weights)
     if report.unclaimed:
         yield _Row(
-            ("(no layer)", "", number(sum(one.elements or 0 for one in report.unclaimed)), ""), "stored, claimed by no layer", "extra"
+            ("(no layer)", "", number(sum(one.elements or 0 for one in report.unclaimed)), ""), "stored, claimed by no layer", "", "extra"
         )
         if view.weights:
             yield from (_weight_row(one, "") for one in report.unclaimed)

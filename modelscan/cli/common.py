@@ -1,0 +1,86 @@
+"""What the commands share: the terminal's style, options that several have, usage errors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import NoReturn
+
+import typer
+
+from modelscan.errors import ConfigError
+from modelscan.model import Shape
+from modelscan.report.text import Style
+
+USAGE = 2
+
+
+class Colour(StrEnum):
+    """When to write in colour."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+def style_of(colour: Colour) -> Style:
+    """The style of standard output: its width, its encoding, and whether it wants colours (https://no-color.org)."""
+    terminal = sys.stdout.isatty()
+    wanted = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    columns = shutil.get_terminal_size((100, 24)).columns if terminal or "COLUMNS" in os.environ else 120
+    try:
+        "✓×─≈".encode(sys.stdout.encoding or "ascii")
+        unicode = True
+    except (UnicodeEncodeError, LookupError):
+        unicode = False
+    return Style(max(40, columns), wanted if colour is Colour.AUTO else colour is Colour.ALWAYS, unicode)
+
+
+def usage_error(text: str) -> NoReturn:
+    """Say what is wrong with the call and exit 2."""
+    typer.echo(f"modelscan: {text}", err=True)
+    raise typer.Exit(USAGE)
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Turns configuration errors into usage errors."""
+    try:
+        yield
+    except ConfigError as error:
+        usage_error(str(error))
+
+
+def emit(text: str) -> None:
+    """A text on standard output; what its encoding cannot print is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    if not text.endswith("\n"):
+        sys.stdout.write("\n")
+
+
+def dims_of(values: Iterable[str]) -> dict[str, int]:
+    """`N=8` options as a mapping."""
+    found = {}
+    for value in values:
+        name, equals, size = value.partition("=")
+        if not equals or not name or not size.isdecimal():
+            usage_error(f"--dim {value}: write NAME=SIZE, such as batch=1")
+        found[name] = int(size)
+    return found
+
+
+def inputs_of(values: Iterable[str]) -> dict[str, Shape]:
+    """`x:1x3x224x224` options as a mapping; `?` leaves a dimension unknown."""
+    found: dict[str, Shape] = {}
+    for value in values:
+        name, colon, sizes = value.rpartition(":")
+        parts = sizes.split("x")
+        if not colon or not name or not all(part.isdecimal() or part == "?" for part in parts):
+            usage_error(f"--input {value}: write NAME:SHAPE, such as x:1x3x224x224")
+        found[name] = tuple(None if part == "?" else int(part) for part in parts)
+    return found

@@ -1,0 +1,107 @@
+"""`modelscan inspect` and `modelscan explain`: one model's ledger, and how it comes about."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from modelscan.cli.common import Colour, dims_of, emit, inputs_of, style_of, usage_error
+from modelscan.formats import ReadOptions
+from modelscan.ledger import ModelReport, Report
+from modelscan.model import Severity
+
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A model file, or a SavedModel folder.")]
+ConfigOption = Annotated[str | None, typer.Option("--config", metavar="JSON", help="The architecture of a weights-only Keras file.")]
+DimOption = Annotated[list[str] | None, typer.Option("--dim", metavar="NAME=SIZE", help="Value of a symbolic dimension; repeatable.")]
+InputOption = Annotated[list[str] | None, typer.Option("--input", metavar="NAME:SHAPE", help="Shape of an input, such as x:1x3x224x224.")]
+ValuesOption = Annotated[bool, typer.Option("--values", help="Read the weights themselves, too: NaN, Inf, zeros, duplicates.")]
+ColourOption = Annotated[Colour, typer.Option("--color", help="Colours: on a terminal, always or never.")]
+
+
+class InspectFormat(StrEnum):
+    """Views of one model."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+def inspect(
+    file: FileArgument,
+    format: Annotated[InspectFormat, typer.Option("--format", "-f", help="How to write it.")] = InspectFormat.TABLE,
+    depth: Annotated[int | None, typer.Option("--depth", min=0, help="Fold nested models and scopes below this depth.")] = None,
+    weights: Annotated[bool, typer.Option("--weights", help="A row per weight below each layer.")] = False,
+    config: ConfigOption = None,
+    dim: DimOption = None,
+    input: InputOption = None,
+    values: ValuesOption = False,
+    color: ColourOption = Colour.AUTO,
+) -> None:
+    """The ledger of one model: layers, shapes, parameters by formula, each proved against the stored bytes."""
+    report = _read(file, ReadOptions(config, dims_of(dim or ()), inputs_of(input or ()), values))
+    if format is InspectFormat.JSON:
+        from modelscan.report.json import dumps
+
+        emit(dumps(Report((report,)).to_dict()))
+    elif format is InspectFormat.MARKDOWN:
+        from modelscan.report.markdown import ledger_markdown
+
+        emit(ledger_markdown(report))
+    else:
+        from modelscan.report.table import View, render
+
+        emit(render(report, style_of(color), View(depth, weights)))
+    raise typer.Exit(_status(report))
+
+
+def explain(
+    file: FileArgument,
+    layer: Annotated[str | None, typer.Argument(metavar="[LAYER]", help="Name or path of a layer; all with weights when left out.")] = None,
+    config: ConfigOption = None,
+    dim: DimOption = None,
+    input: InputOption = None,
+    color: ColourOption = Colour.AUTO,
+) -> None:
+    """How a layer's count comes about: each weight as a product, the tensor that confirms it, the factored formula."""
+    from modelscan.report.explain import explain as derivation
+    from modelscan.report.table import render
+
+    report = _read(file, ReadOptions(config, dims_of(dim or ()), inputs_of(input or ())))
+    style = style_of(color)
+    if not report.readable:
+        emit(render(report, style))
+        raise typer.Exit(1)
+    chosen = None
+    if layer is not None:
+        chosen = [one for one in report.layers if one.path == layer] or [one for one in report.layers if one.name == layer]
+        if not chosen:
+            usage_error(f"{file} has no layer {layer!r}{_similar(report, layer)}")
+    emit(derivation(report, style, chosen))
+    raise typer.Exit(_status(report))
+
+
+def _read(path: str, options: ReadOptions) -> ModelReport:
+    """The report on one file, read in a child process with limits."""
+    from modelscan.scan import examine_all
+
+    if not os.path.lexists(path):
+        usage_error(f"{path}: no such file or folder")
+    if options.config is not None and not os.path.isfile(options.config):
+        usage_error(f"{options.config}: no such file")
+    return next(examine_all([path], options, jobs=1))
+
+
+def _status(report: ModelReport) -> int:
+    """1 for an unreadable model or a finding of high or above."""
+    grave = any(Severity(one.severity).rank >= Severity.HIGH.rank for one in report.findings)
+    return int(grave or not report.readable)
+
+
+def _similar(report: ModelReport, name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, [one.path for one in report.layers] + [one.name for one in report.layers], n=3)
+    return f"; did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
