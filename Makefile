@@ -1,0 +1,52 @@
+# Everything that people do with the checkout. `make` alone lists the targets.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test check test-slow verify-corpus bench fixtures fuzz docs clean
+help:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
+
+$(VENV)/.runtime: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.runtime ## set up and run the main job on fixtures/
+	$(BIN)/modelscan inspect fixtures/simple_rnn.keras
+	$(BIN)/modelscan explain fixtures/simple_rnn.keras simple_rnn
+	$(BIN)/modelscan inspect fixtures/simple_rnn_operator.onnx
+	$(BIN)/modelscan scan fixtures/good
+
+check: $(VENV)/.dev ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check ## set up and run the checks and the tests
+	$(BIN)/python -m pytest -n 2 -m 'not slow'
+
+test-slow: $(VENV)/.dev ## the long suites: property tests, mutations, the whole corpus
+	$(BIN)/python -m pytest -n 2 -m slow
+
+verify-corpus: $(VENV)/.dev ## the real frameworks beside modelscan over the whole corpus
+	$(BIN)/python -m tests.verify_corpus
+
+bench: $(VENV)/.dev ## time and memory beside the peers, as ratios, into docs/benchmarks.md
+	$(BIN)/python -m bench
+
+fixtures: $(VENV)/.dev ## build fixtures/ anew with the real frameworks
+	$(BIN)/python -m fixtures.generate
+
+fuzz: $(VENV)/.dev ## mutate files bytewise, seeded
+	$(BIN)/python -m tests.fuzz
+
+docs: $(VENV)/.dev ## write the pages of the rules from their docstrings
+	$(BIN)/python -m docs.generate
+
+clean: ## remove what was set up
+	rm -rf $(VENV) .venv-peers bench/out .pytest_cache .ruff_cache .mypy_cache
