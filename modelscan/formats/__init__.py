@@ -30,6 +30,8 @@ class ReadOptions:
     """Values for symbolic dimensions, by name."""
     inputs: Mapping[str, Shape] = field(default_factory=dict)
     """Whole input shapes, by input name."""
+    inference: bool = True
+    """Whether native libraries may derive shapes. Off for a second try after one of them has crashed on the file."""
     values: bool = False
     """Whether the weights themselves are to be read, too."""
 

@@ -20,9 +20,9 @@ from modelscan.model import TensorInfo
 
 def infer(reading: Reading, graph: Graph, ir_version: int | None) -> Graph:
     """The graph with `values` completed; contradictions between declared and inferred shapes are noted."""
-    if not graph.nodes:
-        return graph
     options = reading.artifact.options
+    if not graph.nodes or not options.inference:
+        return graph
     opsets = _opsets(graph)
     inference = Inference(reading, graph, ir_version or 8, opsets, partial(_bind, options))
     found = inference.run(None)

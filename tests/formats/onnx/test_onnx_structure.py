@@ -229,10 +229,7 @@ def test_values_of_every_type(code: int, raw: bool, count: int) -> None:
     """The bytes that `blocks` yields are those that the onnx package makes of the tensor."""
     dtype = helper.tensor_dtype_to_np_dtype(code)
     values = (np.arange(count) % 3).astype(np.float32).astype(dtype)
-    if raw:
-        tensor = numpy_helper.from_array(values, "t")
-    else:
-        tensor = helper.make_tensor("t", code, [count], values)
+    tensor = numpy_helper.from_array(values, "t") if raw else helper.make_tensor("t", code, [count], values)
     target = artifact(model([], [], [], [tensor]))
     found = scan(target.source)  # type: ignore[arg-type]
     stored = found.tensors[0]
