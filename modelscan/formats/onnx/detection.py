@@ -47,9 +47,11 @@ _MODEL = dict.fromkeys((MODEL_IR_VERSION, MODEL_VERSION), VARINT) | dict.fromkey
     ),
     LENGTH,
 )
+_TEXTS = frozenset({MODEL_PRODUCER, MODEL_PRODUCER_VERSION, MODEL_DOMAIN, MODEL_DOC})
 _GRAPH = frozenset({1, 2, 5, 10, 11, 12, 13, 14, 15, 16})
-_NODE = frozenset({*range(1, 10), 10})
+_NODE = frozenset(range(1, 11))
 _LOOKED_AT = 64
+_LONGEST_TEXT = 1 << 20
 
 
 def detect(artifact: Artifact) -> bool:
@@ -60,33 +62,50 @@ def detect(artifact: Artifact) -> bool:
     wire = Wire(artifact.source, overrun=lambda error: None)
     try:
         for number, kind, value, length in islice(wire.fields(), _LOOKED_AT):
-            if _MODEL.get(number, kind) != kind:
+            if MODEL_GRAPH in seen and number not in _MODEL:
+                break  # something behind the graph; the reader will tell
+            if not _fits(wire, number, kind, value, length):
                 return False
-            if number not in _MODEL:
-                continue
             seen.add(number)
-            if number == MODEL_GRAPH and not _is_graph(wire, value, value + length):
-                return False
-            if number == MODEL_IR_VERSION and not 0 < value < 1 << 31:
-                return False
     except UnreadableFile:
         pass  # what came before it decides
     if MODEL_GRAPH in seen:
         return bool(seen - {MODEL_GRAPH}) or artifact.name.endswith(".onnx")
-    return MODEL_IR_VERSION in seen and bool(seen & {MODEL_PRODUCER, MODEL_OPSETS, MODEL_FUNCTIONS})
+    return {MODEL_IR_VERSION, MODEL_OPSETS} <= seen
+
+
+def _fits(wire: Wire, number: int, kind: int, value: int, length: int) -> bool:
+    """Whether a field can be one of a model."""
+    if _MODEL.get(number) != kind:
+        return False
+    if number == MODEL_IR_VERSION:
+        return 0 < value < 1 << 31
+    if number in _TEXTS:
+        return length <= _LONGEST_TEXT and _is_text(wire.read(value, min(length, 64, wire.size - value)))
+    if number == MODEL_GRAPH:
+        return _is_graph(wire, value, value + length)
+    if number == MODEL_OPSETS:
+        return all((inner, way) in ((1, LENGTH), (2, VARINT)) for inner, way, _, _ in wire.fields(value, value + length))
+    return True
+
+
+def _is_text(data: bytes) -> bool:
+    return not any(byte < 32 and byte not in b"\t\r\n" for byte in data)
 
 
 def _is_graph(wire: Wire, start: int, end: int) -> bool:
     """Whether a message can be a graph: only fields of one, and a first node with inputs or outputs and an operator."""
+    some = False
     try:
         for number, kind, value, length in islice(wire.fields(start, end), _LOOKED_AT):
             if number not in _GRAPH or kind != LENGTH:
                 return False
             if number == GRAPH_NODE:
                 return _is_node(wire, value, value + length)
+            some = True
     except UnreadableFile:
         pass
-    return True
+    return some or start == end
 
 
 def _is_node(wire: Wire, start: int, end: int) -> bool:
