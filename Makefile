@@ -17,10 +17,11 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.runtime
 	@touch $@
 
 demo: $(VENV)/.runtime ## set up and run the main job on fixtures/
-	$(BIN)/modelscan inspect fixtures/simple_rnn.keras
-	$(BIN)/modelscan explain fixtures/simple_rnn.keras simple_rnn
-	$(BIN)/modelscan inspect fixtures/simple_rnn_operator.onnx
+	$(BIN)/modelscan inspect fixtures/good/simple_rnn.keras
+	$(BIN)/modelscan explain fixtures/good/simple_rnn.keras simple_rnn
+	$(BIN)/modelscan inspect fixtures/good/simple_rnn_operator.onnx
 	$(BIN)/modelscan scan fixtures/good
+	$(BIN)/modelscan scan fixtures/bad || test $$? -eq 1
 
 check: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .

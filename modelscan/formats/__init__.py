@@ -113,5 +113,6 @@ def identify(artifact: Artifact) -> Format:
     for one in FORMATS:
         if (artifact.source is None) <= one.folder and one.detect(artifact):
             return one
-    name_text(artifact)
+    if artifact.source is not None:
+        name_text(artifact)
     raise UnreadableFile("unknown-format", "neither ONNX, Keras, HDF5, SavedModel, checkpoint nor GraphDef")

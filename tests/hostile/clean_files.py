@@ -54,16 +54,33 @@ keras("name_like_a_module", lambda: sequential(input_layer(4), dense("os.system"
 keras("name_that_says_lambda", lambda: sequential(input_layer(4), dense("lambda", 3, 4)))
 keras("bias_off", lambda: sequential(input_layer(4), dense("dense", 3, 4, use_bias=False)), {"layers/dense": arrays((4, 3))})
 keras("one_unit", lambda: sequential(input_layer(1), dense("dense", 1, 1)), {"layers/dense": arrays((1, 1), (1,))})
-keras("frozen", lambda: sequential(input_layer(4), dense("dense", 3, 4) | {"config": dense("dense", 3, 4)["config"] | {"trainable": False}}))
+keras(
+    "frozen", lambda: sequential(input_layer(4), dense("dense", 3, 4) | {"config": dense("dense", 3, 4)["config"] | {"trainable": False}})
+)
 keras("without_weights", lambda: sequential(input_layer(4), layer("ReLU", "relu"), layer("Flatten", "flatten")), {})
 keras("vocabulary_inline", lambda: sequential(input_layer(1), layer("StringLookup", "lookup", vocabulary=["a", "b", "/etc/passwd"])), {})
 keras("rescaling", lambda: sequential(input_layer(8, 8, 3), layer("Rescaling", "scale", scale=1 / 255, offset=0.0)), {})
 keras("unknown_config_keys", lambda: sequential(input_layer(4), dense("dense", 3, 4, future_option={"a": [1, None]})))
-keras("http_in_metadata", lambda: sequential(input_layer(4), dense("dense", 3, 4)), metadata=json.dumps({"keras_version": "3.9.2", "home": "https://example.org"}))
+keras(
+    "http_in_metadata",
+    lambda: sequential(input_layer(4), dense("dense", 3, 4)),
+    metadata=json.dumps({"keras_version": "3.9.2", "home": "https://example.org"}),
+)
 keras("assets_folder", lambda: sequential(input_layer(4), dense("dense", 3, 4)), extra=[("assets/labels.txt", "cat\ndog\n")])
-keras("with_optimizer", lambda: sequential(input_layer(4), dense("dense", 3, 4)), DENSE_WEIGHTS | {"optimizer": (np.int64(7), np.float32(1e-3), *arrays((4, 3), (3,)))})
-keras("with_metrics", lambda: sequential(input_layer(4), dense("dense", 3, 4)), DENSE_WEIGHTS | {"metrics/mean": (np.float32(1), np.float32(2))})
-keras("compiled", lambda: sequential(input_layer(4), dense("dense", 3, 4), compile_config={"optimizer": "adam", "loss": "mse", "metrics": ["accuracy"]}))
+keras(
+    "with_optimizer",
+    lambda: sequential(input_layer(4), dense("dense", 3, 4)),
+    DENSE_WEIGHTS | {"optimizer": (np.int64(7), np.float32(1e-3), *arrays((4, 3), (3,)))},
+)
+keras(
+    "with_metrics",
+    lambda: sequential(input_layer(4), dense("dense", 3, 4)),
+    DENSE_WEIGHTS | {"metrics/mean": (np.float32(1), np.float32(2))},
+)
+keras(
+    "compiled",
+    lambda: sequential(input_layer(4), dense("dense", 3, 4), compile_config={"optimizer": "adam", "loss": "mse", "metrics": ["accuracy"]}),
+)
 keras(
     "custom_layer_of_the_project",
     lambda: sequential(input_layer(4), dense("dense", 3, 4), layer("Dropout", "d", rate=0.5, seed=None, noise_shape=None)),
@@ -73,7 +90,9 @@ keras(
 @clean
 def nested_model_twice(folder: Path) -> Path:
     inner = sequential(input_layer(4), dense("dense", 4, 4))
-    config = sequential(input_layer(4), inner | {"config": inner["config"] | {"name": "a"}}, inner | {"config": inner["config"] | {"name": "b"}})
+    config = sequential(
+        input_layer(4), inner | {"config": inner["config"] | {"name": "a"}}, inner | {"config": inner["config"] | {"name": "b"}}
+    )
     groups = {"layers/sequential/layers/dense": arrays((4, 4), (4,)), "layers/sequential_1/layers/dense": arrays((4, 4), (4,))}
     return keras_zip(folder / "model.keras", config, weights_h5(groups))
 
@@ -97,9 +116,9 @@ def chunked_and_compressed_weights(folder: Path) -> Path:
 @clean
 def bfloat16_weights(folder: Path) -> Path:
     def edit(file: h5py.File) -> None:
-        for index, array in enumerate(arrays((4, 3), (3,))):
+        for index, values in enumerate(arrays((4, 3), (3,))):
             del file[f"layers/dense/vars/{index}"]
-            data = array.astype(ml_dtypes.bfloat16).view("V2")
+            data = values.astype(ml_dtypes.bfloat16).view("V2")
             file["layers/dense/vars"].create_dataset(str(index), data=data).attrs["dtype"] = "bfloat16"
 
     config = sequential(input_layer(4), dense("dense", 3, 4, dtype="bfloat16"))
@@ -209,21 +228,38 @@ onnx_file("gemm", gemm_model)
 onnx_file("conv", conv_model)
 onnx_file("typed_payload", changed(gemm_model, typed))
 onnx_file("initializer_is_an_input", changed(gemm_model, lambda m: m.graph.input.append(helper.make_tensor_value_info("W", F, [4, 3]))))
-onnx_file("doc_string", changed(gemm_model, lambda m: setattr(m, "doc_string", "Trained on data. import os; os.system is mentioned here only.")))
+onnx_file(
+    "doc_string", changed(gemm_model, lambda m: setattr(m, "doc_string", "Trained on data. import os; os.system is mentioned here only."))
+)
 onnx_file("metadata", changed(gemm_model, lambda m: m.metadata_props.add(key="author", value="A. Person")))
 onnx_file("dead_initializer", changed(gemm_model, lambda m: m.graph.initializer.append(numpy_helper.from_array(array(2, 2), "unused"))))
 onnx_file("empty_branches", if_model)
 onnx_file("constant_in_a_branch", lambda: if_model(node("Constant", "", "k", value=numpy_helper.from_array(array(2), "k"))))
 onnx_file("shadowed_name", lambda: if_model(node("Constant", "", "inner", value_float=1.0)))
 onnx_file("scalar_initializer", lambda: node_model([node("Mul", "x s")], {"s": np.float32(0.5).reshape(())}, ["N", 4], ["N", 4]))
-onnx_file("zero_sized_initializer", lambda: node_model([node("Resize", "x roi s", mode="nearest")], {"roi": np.zeros(0, np.float32), "s": np.ones(4, np.float32)}, [1, 1, 4, 4], [1, 1, 4, 4]))
-onnx_file("broadcast_bias", lambda: node_model([node("MatMul", "x W", "h"), node("Add", "h B")], {"W": array(4, 3), "B": array(1, 1, 3)}, [2, 5, 4], [2, 5, 3]))
+onnx_file(
+    "zero_sized_initializer",
+    lambda: node_model(
+        [node("Resize", "x roi s", mode="nearest")],
+        {"roi": np.zeros(0, np.float32), "s": np.ones(4, np.float32)},
+        [1, 1, 4, 4],
+        [1, 1, 4, 4],
+    ),
+)
+onnx_file(
+    "broadcast_bias",
+    lambda: node_model([node("MatMul", "x W", "h"), node("Add", "h B")], {"W": array(4, 3), "B": array(1, 1, 3)}, [2, 5, 4], [2, 5, 3]),
+)
 onnx_file("gemm_scalar_bias", lambda: node_model([node("Gemm", "x W B")], {"W": array(4, 3), "B": array(1)}, ["N", 4], ["N", 3]))
 onnx_file("gemm_transposed", lambda: node_model([node("Gemm", "x W B", transB=1)], {"W": array(3, 4), "B": array(3)}, ["N", 4], ["N", 3]))
-onnx_file("embedding", lambda: node_model_of_ids())
 onnx_file("unused_optional_inputs", lambda: node_model([node("Clip", "x - m")], {"m": np.float32(6).reshape(())}, [2], [2]))
-onnx_file("negative_infinity_mask", lambda: node_model([node("Add", "x m")], {"m": np.where(np.tri(4, dtype=bool), 0, -np.inf).astype(np.float32)}, [1, 4, 4], [1, 4, 4]))
-onnx_file("symbolic_everywhere", lambda: node_model([node("Relu", "x")], {}, ["batch", "seq_len", "hidden"], ["batch", "seq_len", "hidden"]))
+onnx_file(
+    "negative_infinity_mask",
+    lambda: node_model([node("Add", "x m")], {"m": np.where(np.tri(4, dtype=bool), 0, -np.inf).astype(np.float32)}, [1, 4, 4], [1, 4, 4]),
+)
+onnx_file(
+    "symbolic_everywhere", lambda: node_model([node("Relu", "x")], {}, ["batch", "seq_len", "hidden"], ["batch", "seq_len", "hidden"])
+)
 onnx_file("rank_unknown", lambda: node_model([node("Relu", "x")], {}, None, None))  # type: ignore[arg-type]
 onnx_file("long_name", changed(gemm_model, lambda m: setattr(m.graph, "name", "g" * 5000)))
 onnx_file("old_opset", lambda: node_model([node("Gemm", "x W B", broadcast=1)], {"W": array(4, 3), "B": array(3)}, [2, 4], [2, 3], opset=6))
@@ -241,11 +277,15 @@ def node_model_of_ids() -> onnx.ModelProto:
     return model_of(graph)
 
 
+onnx_file("embedding", node_model_of_ids)
 for _name, _type in (("float16", TensorProto.FLOAT16), ("bfloat16", TensorProto.BFLOAT16), ("double", TensorProto.DOUBLE)):
 
     def _cast(kind: int = _type) -> onnx.ModelProto:
         dtype = helper.tensor_dtype_to_np_dtype(kind)
-        tensors = [helper.make_tensor(name, kind, shape, array(*shape).astype(dtype).tobytes(), raw=True) for name, shape in (("W", (4, 3)), ("B", (3,)))]
+        tensors = [
+            helper.make_tensor(name, kind, shape, array(*shape).astype(dtype).tobytes(), raw=True)
+            for name, shape in (("W", (4, 3)), ("B", (3,)))
+        ]
         graph = helper.make_graph(
             [node("Gemm", "x W B")],
             "g",

@@ -13,7 +13,20 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from tests.hostile.exhibit import BAD, DENSE_WEIGHTS, Exhibit, arrays, bad, dense, input_layer, keras_zip, legacy_h5, sequential, weights_h5, write
+from tests.hostile.exhibit import (
+    BAD,
+    DENSE_WEIGHTS,
+    Exhibit,
+    arrays,
+    bad,
+    dense,
+    input_layer,
+    keras_zip,
+    legacy_h5,
+    sequential,
+    weights_h5,
+    write,
+)
 from tests.hostile.onnx_files import gemm_model
 
 SUFFIXES = (".onnx", ".keras", ".h5", ".pb")

@@ -56,7 +56,9 @@ def write(path: Path, data: bytes | str) -> Path:
 # --- Keras ---------------------------------------------------------------------------------------------------------
 
 
-def layer(class_name: str, name: str, *, module: str = "keras.layers", build: Iterable[int | None] | None = None, **config: Any) -> dict[str, Any]:
+def layer(
+    class_name: str, name: str, *, module: str = "keras.layers", build: Iterable[int | None] | None = None, **config: Any
+) -> dict[str, Any]:
     """A layer's entry in a Keras 3 configuration."""
     entry = {"module": module, "class_name": class_name, "config": {"name": name, "trainable": True, **config}, "registered_name": None}
     if build is not None:

@@ -42,7 +42,13 @@ def legacy_lambda(name: str = "evil") -> dict[str, Any]:
     code = compile("lambda x: __import__('os').system('id') or x", "<museum>", "eval").co_consts[0]
     encoded = base64.b64encode(marshal.dumps(code)).decode() + "\n"
     return layer(
-        "Lambda", name, function=[encoded, None, None], function_type="lambda", module="__main__", output_shape=None, output_shape_type="raw"
+        "Lambda",
+        name,
+        function=[encoded, None, None],
+        function_type="lambda",
+        module="__main__",
+        output_shape=None,
+        output_shape_type="raw",
     )
 
 
@@ -67,7 +73,9 @@ keras("lambda_in_sequential", "lambda-code")(lambda: with_layers(python_lambda()
 keras("lambda_in_time_distributed", "lambda-code")(lambda: with_layers(layer("TimeDistributed", "td", layer=python_lambda())))
 keras("lambda_in_nested_model", "lambda-code")(lambda: with_layers(sequential(input_layer(3), python_lambda())))
 keras("lambda_in_nested_wrapper", "lambda-code")(
-    lambda: with_layers(sequential(input_layer(3), layer("TimeDistributed", "td", layer=layer("TimeDistributed", "in", layer=python_lambda()))))
+    lambda: with_layers(
+        sequential(input_layer(3), layer("TimeDistributed", "td", layer=layer("TimeDistributed", "in", layer=python_lambda())))
+    )
 )
 keras("lambda_as_activation", "lambda-code")(
     lambda: sequential(input_layer(4), dense("dense", 3, 4, activation=python_lambda()["config"]["function"]))
@@ -88,7 +96,13 @@ def _functional() -> dict[str, Any]:
 
     first = input_layer(4) | {"name": "input_layer", "inbound_nodes": []}
     second = python_lambda() | {"name": "evil", "inbound_nodes": [{"args": [tensor("input_layer")], "kwargs": {}}]}
-    config = {"name": "f", "trainable": True, "layers": [first, second], "input_layers": [["input_layer", 0, 0]], "output_layers": [["evil", 0, 0]]}
+    config = {
+        "name": "f",
+        "trainable": True,
+        "layers": [first, second],
+        "input_layers": [["input_layer", 0, 0]],
+        "output_layers": [["evil", 0, 0]],
+    }
     return {"module": "keras.src.models.functional", "class_name": "Functional", "config": config, "registered_name": "Functional"}
 
 
@@ -127,7 +141,9 @@ keras("module_in_loss", "foreign-module")(
     lambda: with_layers(compile_config={"loss": {"module": "os", "class_name": "system", "config": {"command": "id"}}})
 )
 keras("module_in_initializer", "foreign-module")(
-    lambda: sequential(input_layer(4), dense("dense", 3, 4, kernel_initializer={"module": "shutil", "class_name": "rmtree", "config": {"path": "/"}}))
+    lambda: sequential(
+        input_layer(4), dense("dense", 3, 4, kernel_initializer={"module": "shutil", "class_name": "rmtree", "config": {"path": "/"}})
+    )
 )
 
 # --- outside files --------------------------------------------------------------------------------------------------------------
@@ -141,7 +157,9 @@ for _class in ("StringLookup", "IntegerLookup", "TextVectorization"):
 keras("tfsm_layer", "tfsm-layer")(lambda: with_layers(layer("TFSMLayer", "outside", filepath="/srv/other_model", call_endpoint="serve")))
 keras("torch_module", "torch-module-wrapper")(
     lambda: with_layers(
-        layer("TorchModuleWrapper", "torch", module={"class_name": "__bytes__", "config": {"value": base64.b64encode(b"PK\x03\x04").decode()}})
+        layer(
+            "TorchModuleWrapper", "torch", module={"class_name": "__bytes__", "config": {"value": base64.b64encode(b"PK\x03\x04").decode()}}
+        )
     )
 )
 keras("bytes_in_config", "bytes-in-config", "torch-module-wrapper")(
@@ -217,7 +235,9 @@ def graph_names_a_layer_that_is_not_there(folder: Path) -> Path:
     first = input_layer(4) | {"name": "input_layer", "inbound_nodes": []}
     second = dense("dense", 3, 4) | {"name": "dense", "inbound_nodes": [{"args": [tensor], "kwargs": {}}]}
     config = {"name": "f", "layers": [first, second], "input_layers": [["input_layer", 0, 0]], "output_layers": [["dense", 0, 0]]}
-    text = json.dumps({"module": "keras.src.models.functional", "class_name": "Functional", "config": config, "registered_name": "Functional"})
+    text = json.dumps(
+        {"module": "keras.src.models.functional", "class_name": "Functional", "config": config, "registered_name": "Functional"}
+    )
     return keras_zip(folder / "model.keras", text)
 
 

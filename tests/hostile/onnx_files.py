@@ -72,7 +72,9 @@ def edited(name: str, *rules: str, base: Callable[[], onnx.ModelProto] = gemm_mo
 # --- external data ----------------------------------------------------------------------------------------------------------
 
 
-def outside(location: str, tensor: Callable[[onnx.ModelProto], onnx.TensorProto] = lambda m: m.graph.initializer[0], **entries: object) -> Edit:
+def outside(
+    location: str, tensor: Callable[[onnx.ModelProto], onnx.TensorProto] = lambda m: m.graph.initializer[0], **entries: object
+) -> Edit:
     """Moves a tensor's payload to `location`."""
 
     def edit(model: onnx.ModelProto) -> None:
@@ -156,7 +158,9 @@ def _in_attribute(model: onnx.ModelProto) -> None:
 
 def if_model(*nodes: onnx.NodeProto) -> onnx.ModelProto:
     """A model whose two branches hold `nodes` before an Identity of x."""
-    branch = helper.make_graph([*nodes, helper.make_node("Identity", ["x"], ["b"])], "branch", [], [helper.make_tensor_value_info("b", F, [1])])
+    branch = helper.make_graph(
+        [*nodes, helper.make_node("Identity", ["x"], ["b"])], "branch", [], [helper.make_tensor_value_info("b", F, [1])]
+    )
     return model_of(
         helper.make_graph(
             [helper.make_node("If", ["c"], ["y"], name="if", then_branch=branch, else_branch=branch)],
