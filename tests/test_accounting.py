@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from modelscan.accounting import account, reconcile
-from modelscan.formula import const, dim
+from modelscan.formula import dim
 from modelscan.model import Claim, Kind, Layer, Model, StoredTensor, Verdict, WeightSpec
 
 INPUTS, UNITS = dim("inputs", 128, "declared input"), dim("units", 64, "configuration: units")
