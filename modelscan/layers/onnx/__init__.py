@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from modelscan.graph import Graph
 from modelscan.inline import inline
-from modelscan.layers.onnx import catalogue, demand_rules, shape_rules, shape_rules_contrib
+from modelscan.layers.onnx import catalogue, checks, demand_rules, shape_rules, shape_rules_contrib, shape_rules_scopes
 from modelscan.layers.onnx.demands import Demands
 from modelscan.layers.onnx.flow import flatten
 from modelscan.layers.onnx.recognise import recognise
@@ -17,7 +17,7 @@ from modelscan.layers.onnx.tree import layers
 from modelscan.limits import Limits
 from modelscan.model import Kind, Model
 
-__all__ = ["catalogue", "demand_rules", "derive", "shape_rules", "shape_rules_contrib"]
+__all__ = ["catalogue", "demand_rules", "derive", "shape_rules", "shape_rules_contrib", "shape_rules_scopes"]
 
 
 def derive(model: Model, limits: Limits) -> Model:
@@ -34,7 +34,7 @@ def derive(model: Model, limits: Limits) -> Model:
     made = layers(setting, rows(setting, found))
     weights = {(c.tensor.file, c.tensor.name) for layer in made for c in layer.claims if c.tensor.kind is Kind.WEIGHT}
     tensors = tuple(replace(one, kind=Kind.WEIGHT if (one.file, one.name) in weights else Kind.CONSTANT) for one in model.tensors)
-    observations = tuple(seen for one in found for seen in one.observations)
+    observations = (*(seen for one in found for seen in one.observations), *checks.declared(shapes, model.observations))
     return replace(model, layers=made, tensors=tensors, observations=model.observations + observations, trainable_known=False)
 
 

@@ -73,6 +73,8 @@ def _computed(shapes: Shapes, call: Call) -> Amounts | None:
         return None
     if call.op in _PASSING:
         return first
+    if call.op == "Not":
+        return tuple(Axis(None if one.static is None else int(not one.static), one.source) for one in first)
     function = _COMPUTED.get(call.op)
     return function(shapes, call, first) if function is not None else None
 

@@ -6,10 +6,19 @@ from dataclasses import replace
 
 from modelscan.formula import Dim, Symbol
 from modelscan.layers.onnx.evidence import Extent
-from modelscan.layers.onnx.flow import NONE, Flow
+from modelscan.layers.onnx.flow import NONE, Flow, words
 from modelscan.layers.onnx.site import Draft, Found, Setting
 from modelscan.layers.onnx.views import Piece, View, settled
 from modelscan.model import Claim, Kind, StoredTensor, WeightSpec
+
+ONE_TYPE = frozenset(
+    words(
+        "Add Conv ConvTranspose Div GRU Gemm InstanceNormalization LSTM MatMul Max Mean Min Mul PRelu RNN Sub Sum com.microsoft:Attention "
+        "com.microsoft:BiasGelu com.microsoft:FastGelu com.microsoft:FusedConv com.microsoft:FusedGemm com.microsoft:FusedMatMul "
+        "com.microsoft:SkipLayerNormalization"
+    )
+)
+"""Operators whose definition has one type for activations and weights."""
 
 
 def weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tuple[Claim, ...]]:
@@ -26,7 +35,8 @@ def weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tup
         for number, piece in enumerate(view.pieces):
             suffix = f"_{number + 1}" if len(view.pieces) > 1 else ""
             role = _unique(draft.role + suffix, roles)
-            specs.append(_spec(setting, draft, view, piece, role))
+            dtype = draft.dtype or (_dtype(setting, found) if view.dtype is not None and draft.counted else None)
+            specs.append(replace(_spec(setting, draft, view, piece, role), dtype=dtype))
             claims.append(_claim(setting.flow, piece, role, draft.counted, draft.value))
         for name, value in dict.fromkeys(view.extras):
             role = _unique(f"{draft.role}_{name}", roles)
@@ -35,6 +45,13 @@ def weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tup
                 specs.append(WeightSpec(role, _read_off(tensor), trainable=None, counted=False))
                 claims.append(Claim(replace(tensor, kind=Kind.CONSTANT), setting.flow.names[value], role))
     return tuple(specs), tuple(claims)
+
+
+def _dtype(setting: Setting, found: Found) -> str | None:
+    """The element type that an operator wants of its weights because it wants one of all that it takes."""
+    if found.call.op not in ONE_TYPE or not found.inputs or found.inputs[0] == NONE:
+        return None
+    return setting.shapes.dtypes[found.inputs[0]]
 
 
 def unexplained(setting: Setting, found: Found) -> tuple[Claim, ...]:
@@ -67,7 +84,6 @@ def _spec(setting: Setting, draft: Draft, view: View, piece: Piece, role: str) -
     return WeightSpec(
         role,
         dims,
-        dtype=draft.dtype,
         trainable=None,
         key=setting.flow.names[piece.value],
         multiplied=draft.multiplied,

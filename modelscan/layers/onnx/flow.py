@@ -91,6 +91,8 @@ class Flow:
     inputs: list[int] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
     """Of the whole graph."""
+    results: tuple[TensorInfo, ...] = ()
+    """What the file declares of the outputs, in their order."""
     escapes: set[int] = field(default_factory=set)
     """Values that leave as outputs of a graph or a body."""
 
@@ -132,6 +134,7 @@ def flatten(graph: Graph, limits: Limits) -> Flow:
             flow.owners.append(Owner(node, branch, scope.owner, number))
             bound = _Scope(flow, body, scope, len(flow.owners) - 1)
             stack.append((bound, inner.enter(bound), inner))
+    flow.results = graph.outputs
     flow.outputs = [top.lookup(one.name) for one in graph.outputs]
     return flow
 
@@ -195,11 +198,13 @@ class _Scope:
             flow.tensors[made[0]] = self.graph.constants.get(flow.names[made[0]])
         return one
 
-    def border(self, kind: str, source: int, target: int) -> None:
+    def border(self, kind: str, source: int, target: int, axis: int = 0) -> None:
         """An artificial call that carries one value over a scope's border; `carry` makes none, it only joins two."""
         if NONE not in (source, target):
             joined = kind == "carry"
-            self.call(Node("", kind, SCOPE), (source, target) if joined else (source,), () if joined else (target,))
+            self.call(
+                Node("", kind, SCOPE, attributes={"axis": axis}), (source, target) if joined else (source,), () if joined else (target,)
+            )
 
     def close(self) -> None:
         """Notes what leaves the scope."""
@@ -227,10 +232,7 @@ class _Frame:
         elif self.node.op == "Scan":
             states = self._scan_states(body)
             for number, (value, source) in enumerate(zip(inner, given, strict=False)):
-                body.border("alias" if number < states else "unstack", source, value)
-        else:
-            for value, source in zip(inner, given, strict=False):
-                body.border("alias", source, value)
+                body.border("alias" if number < states else "unstack", source, value, self._axis("scan_input_axes", number - states))
         yield from body.graph.nodes
 
     def leave(self, body: _Scope) -> None:
@@ -250,7 +252,8 @@ class _Frame:
             for number, value in enumerate(inner[: len(results)]):
                 if number < states:
                     scope.border("carry", value, carried[number])
-                scope.border("alias" if number < states else "stack", value, results[number])
+                axis = self._axis("scan_output_axes", number - states)
+                scope.border("alias" if number < states else "stack", value, results[number], axis)
         else:
             self._join(inner)
 
@@ -262,7 +265,11 @@ class _Frame:
         if self.left == 0:
             for values, result in zip(self.branches, self.results, strict=True):
                 if values and result != NONE:
-                    self.scope.call(Node("", "join", SCOPE), tuple(values), (result,))
+                    self.scope.call(Node("", "join", SCOPE, attributes={"owner": self.call.index}), tuple(values), (result,))
+
+    def _axis(self, name: str, place: int) -> int:
+        axes = self.node.attributes.get(name)
+        return axes[place] if isinstance(axes, tuple) and 0 <= place < len(axes) and isinstance(axes[place], int) else 0
 
     def _scan_states(self, body: _Scope) -> int:
         scanned = self.node.attributes.get("num_scan_inputs", 0)

@@ -23,69 +23,6 @@ BROADCASTING = words(
 )
 RULES.update(dict.fromkeys(UNARY, same))
 RULES.update(dict.fromkeys(BROADCASTING, elementwise))
-RULES["·scope:alias"] = RULES["·scope:hold"] = same
-
-
-@rule("·scope:join")
-def _join(shapes: Shapes, call: Call) -> list[Axes | None]:
-    """What the branches agree on; where their ranks differ, the rank that the operators behind it need."""
-    parts = [shapes.of(value) for value in call.inputs]
-    known = [part for part in parts if part is not None]
-    ranks = {len(part) for part in known}
-    if len(ranks) > 1:
-        rank = needed_rank(shapes, call.outputs[0])
-        known = [part for part in known if len(part) == rank]
-    elif len(known) < len(parts):
-        return [None]
-    if not known:
-        return [None]
-    return [tuple(_agreed([part[place] for part in known]) for place in range(len(known[0])))]
-
-
-def _agreed(axes: list[Axis]) -> Axis:
-    same_size = all(axis.size == axes[0].size for axis in axes)
-    return Axis(axes[0].size, origin(axes)) if same_size else UNKNOWN
-
-
-_NEEDED = {"LSTM": 3, "GRU": 3, "RNN": 3, "Gemm": 2, "DepthToSpace": 4, "SpaceToDepth": 4}
-_FAR = 8
-"""Operators that are followed to one that needs a certain rank."""
-
-
-def needed_rank(shapes: Shapes, value: int) -> int | None:
-    """The rank that a value must have for the first operator behind it that demands one; None when none is found."""
-    more = 0
-    for _ in range(_FAR):
-        users = [call for call in shapes.flow.users(value) if call.outputs and call.inputs[0] == value]
-        if not users:
-            return None
-        call = users[0]
-        rank = _NEEDED.get(call.op)
-        kernel = shapes.input(call, 1) if call.op in ("Conv", "ConvTranspose") else None
-        if rank is None and kernel is not None:
-            rank = len(kernel)
-        if rank is None and call.op == "Transpose":
-            rank = len(call.integers("perm") or ()) or None
-        if rank is not None:
-            return rank - more
-        axes = operand(shapes.flow, call, 1, "axes") if call.op in ("Unsqueeze", "Squeeze") else ()
-        if axes is None or (call.op not in UNARY and call.op not in ("Unsqueeze", "Squeeze")):
-            return None
-        more += len(axes) if call.op == "Unsqueeze" else -len(axes)
-        value = call.outputs[0]
-    return None
-
-
-@rule("·scope:stack")
-def _stack(shapes: Shapes, call: Call) -> list[Axes | None]:
-    axes = shapes.input(call, 0)
-    return [None if axes is None else (UNKNOWN, *axes)]
-
-
-@rule("·scope:unstack")
-def _unstack(shapes: Shapes, call: Call) -> list[Axes | None]:
-    axes = shapes.input(call, 0)
-    return [axes[1:] if axes else None]
 
 
 @rule("MatMul", "MatMulInteger")
@@ -126,9 +63,9 @@ def convolved(x: Axes | None, w: Axes | None, call: Call) -> Axes | None:
 def windows(spatial: Axes, kernel: Axes, call: Call) -> Axes:
     """Output sizes of a sliding window over spatial axes."""
     count = len(spatial)
-    strides = _numbers(call, "strides", count, 1)
-    dilations = _numbers(call, "dilations", count, 1)
-    pads = _numbers(call, "pads", 2 * count, 0)
+    strides = numbers_of(call, "strides", count, 1)
+    dilations = numbers_of(call, "dilations", count, 1)
+    pads = numbers_of(call, "pads", 2 * count, 0)
     mode = call.attribute("auto_pad", "NOTSET")
     up = ceil if call.integer("ceil_mode", 0) else int
     made = []
@@ -150,7 +87,8 @@ def windows(spatial: Axes, kernel: Axes, call: Call) -> Axes:
     return tuple(made)
 
 
-def _numbers(call: Call, name: str, count: int, default: int) -> tuple[int, ...]:
+def numbers_of(call: Call, name: str, count: int, default: int) -> tuple[int, ...]:
+    """A list attribute of a window (`strides`, `pads`), or its default for every axis."""
     stated = call.integers(name)
     return stated if stated is not None and len(stated) == count else (default,) * count
 
@@ -167,8 +105,8 @@ def _conv_transpose(shapes: Shapes, call: Call) -> list[Axes | None]:
         return [(x[0], out, *(fixed(size) for size in stated[-count:]))]
     sizes = call.integers("kernel_shape")
     kernel = tuple(fixed(size) for size in sizes) if sizes is not None and len(sizes) == count else w[2:]
-    strides, dilations = _numbers(call, "strides", count, 1), _numbers(call, "dilations", count, 1)
-    pads, extra = _numbers(call, "pads", 2 * count, 0), _numbers(call, "output_padding", count, 0)
+    strides, dilations = numbers_of(call, "strides", count, 1), numbers_of(call, "dilations", count, 1)
+    pads, extra = numbers_of(call, "pads", 2 * count, 0), numbers_of(call, "output_padding", count, 0)
     spatial = []
     for place, axis in enumerate(x[2:]):
         size, k = axis.static, kernel[place].static
@@ -237,6 +175,19 @@ def _remainder(x: Axes | None, made: list[Axis], place: int) -> Axis:
         alone = rest is not None and len(open_sizes) == 1 and total(a for a in before if a.static is not None) == rest
         return open_sizes[0] if alone else UNKNOWN
     return Axis(whole // rest, origin(before))
+
+
+@rule("Shape")
+def _shape(shapes: Shapes, call: Call) -> list[Axes | None]:
+    held = amounts.of(shapes, call.outputs[0])
+    x = shapes.input(call, 0)
+    whole = "start" not in call.node.attributes and "end" not in call.node.attributes
+    return [(fixed(len(held)),) if held is not None else (fixed(len(x)),) if x is not None and whole else (UNKNOWN,)]
+
+
+@rule("Size")
+def _size(_: Shapes, __: Call) -> list[Axes | None]:
+    return [()]
 
 
 @rule("Flatten")

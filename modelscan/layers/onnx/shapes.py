@@ -72,8 +72,6 @@ class Shapes:
                 if mine is not None:
                     self.computed[value] = mine
                 self.axes[value] = merged(mine, self._known(value))
-                if self.dtypes[value] is None and function is not None and call.inputs and call.inputs[0] != NONE:
-                    self.dtypes[value] = self.dtypes[call.inputs[0]] if call.op not in _RETYPING else None
             amounts.follow(self, call)
 
     def _known(self, value: int) -> Axes | None:
@@ -82,9 +80,6 @@ class Shapes:
         free = from_shape(stated.shape) if stated is not None and stated.shape is not None else None
         found = from_shape(info.shape, OPAQUE) if info is not None and info.shape is not None else None
         return merged(free, found)
-
-
-_RETYPING = frozenset(("Cast", "CastLike", "Shape", "Size", "ArgMax", "ArgMin", "Equal", "Less", "Greater", "Not", "IsNaN"))
 
 
 def _of_view(view: View) -> Axes:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelscan.layers.onnx.catalogue.common import add_bias, contradiction, direct_bias
 from modelscan.layers.onnx.catalogue.quantised import side_tensors
-from modelscan.layers.onnx.evidence import Extent, Quantity, extent
+from modelscan.layers.onnx.evidence import NEIGHBOUR, Extent, Quantity, extent
+from modelscan.layers.onnx.shape_rules import numbers_of
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
 
 AXES = {1: ("kernel_size",), 2: ("kernel_height", "kernel_width"), 3: ("kernel_depth", "kernel_height", "kernel_width")}
@@ -110,8 +113,32 @@ def _window(site: Site, kernel: int, rank: int) -> list[Extent]:
         if stated is not None and len(stated) == len(names):
             size.attribute("kernel_shape", stated[place])
         site.stored(size, kernel, 2 + place, "kernel")
+        for one in site.setting.demands.of(site.output, 2 + place):
+            reach = _reach(site, place, len(names), one.size)
+            if reach is not None:
+                size.add(replace(one, size=reach, weight=NEIGHBOUR))
         sizes.append(extent(size))
     return sizes
+
+
+def _reach(site: Site, place: int, count: int, out: int) -> int | None:
+    """The kernel size that makes this output of this input; None where several would."""
+    numbers = [numbers_of(site.call, name, length, default) for name, length, default in _geometry(count)]
+    (strides, dilations, pads, extra), length = numbers, site.axis(0, 2 + place).static
+    stride, dilation, padding = strides[place], dilations[place], pads[place] + pads[place + count]
+    if length is None or dilation < 1 or site.call.attribute("auto_pad", "NOTSET") != "NOTSET" or site.call.attribute("output_shape"):
+        return None
+    if site.call.op == "ConvTranspose":
+        reach = out - stride * (length - 1) - extra[place] + padding
+    elif stride == 1 and site.call.op in ("Conv", "com.microsoft:FusedConv"):
+        reach = length + padding - out + 1
+    else:
+        return None
+    return (reach - 1) // dilation + 1 if reach > 0 and (reach - 1) % dilation == 0 else None
+
+
+def _geometry(count: int) -> tuple[tuple[str, int, int], ...]:
+    return (("strides", count, 1), ("dilations", count, 1), ("pads", 2 * count, 0), ("output_padding", count, 0))
 
 
 def _places(site: Site, *, channels_last: bool) -> int | None:
