@@ -34,7 +34,7 @@ def inspect(
     Returns:
         The report. A file that cannot be read gives one with `readable=False` and the finding that says why.
     """
-    options = ReadOptions(None if config is None else os.fspath(config), dict(dims or {}), dict(inputs or {}), values)
+    options = ReadOptions(None if config is None else os.fspath(config), dict(dims or {}), dict(inputs or {}), values=values)
     return examine(os.fspath(path), options, limits)
 
 

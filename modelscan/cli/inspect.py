@@ -41,7 +41,7 @@ def inspect(
     color: ColourOption = Colour.AUTO,
 ) -> None:
     """The ledger of one model: layers, shapes, parameters by formula, each proved against the stored bytes."""
-    report = _read(file, ReadOptions(config, dims_of(dim or ()), inputs_of(input or ()), values))
+    report = _read(file, ReadOptions(config, dims_of(dim or ()), inputs_of(input or ()), values=values))
     if format is InspectFormat.JSON:
         from modelscan.report.json import dumps
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from modelscan.ledger import LayerReport, ModelReport, WeightReport
 from modelscan.report.findings import finding_lines
-from modelscan.report.text import Style, escape, number, pad, shapes, share, shorten, size, width
+from modelscan.report.text import Style, escape, number, pad, shapes, share, shorten, size, visible, width
 
 _MARGIN = 2
 _GAP = 2
@@ -98,7 +98,7 @@ def _columns(rows: Sequence[_Row], available: int) -> list[int]:
         for index, least in ((0, 24), (1, 20)):
             wide[index] = max(min(wide[index], least), wide[index] - max(0, needed - room))
             needed = sum(wide) + _GAP * len(wide)
-    room = available - _MARGIN - 3
+    room = available - _MARGIN - 2
     for index in (3, 1):
         if sum(wide) + _GAP * sum(map(bool, wide)) > room:
             wide[index] = 0
@@ -175,13 +175,13 @@ def _totals(report: ModelReport, style: Style) -> Iterator[str]:
 
 
 def _wrapped(line: str, columns: int) -> Iterator[str]:
-    """At the dots between parts, if the line is longer than the terminal."""
+    """At spaces, if the line is longer than the terminal; the rest stands below, indented like the first part."""
     current = ""
-    for part in line.split(" · "):
-        longer = f"{current} · {part}" if current else part
-        if current and width(longer) > columns:
-            yield f"{current} ·"
-            current = f"  {part}"
+    for word in line.strip().split(" "):
+        longer = f"{current} {word}" if current else f"  {word}"
+        if current and visible(longer) > columns:
+            yield current
+            current = f"  {word}"
         else:
             current = longer
     yield current
@@ -204,10 +204,10 @@ def _conclusion(report: ModelReport, style: Style) -> Iterable[str]:
         )
         if report.producer.get("framework") == "Keras" and found.independent == found.stored:
             how = "all from the configuration alone"
-        return _wrapped(f"  {style.paint('✓', 'green')} every stored element explained, {how} · {said}", style.columns + 9)
+        return _wrapped(f"  {style.paint('✓', 'green')} every stored element explained, {how} · {said}", style.columns)
     mark = style.paint("✗", "red") if alarms else style.paint("?", "yellow")
     text = f"  {mark} {number(found.explained)} of {number(found.stored)} stored elements explained"
-    return _wrapped(f"{text} ({_percent(found.explained, found.stored)}) · {said}", style.columns + 9)
+    return _wrapped(f"{text} ({_percent(found.explained, found.stored)}) · {said}", style.columns)
 
 
 def _percent(part: int, whole: int) -> str:

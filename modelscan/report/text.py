@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,11 @@ def width(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def visible(text: str) -> int:
+    """Columns of a text that may hold colours."""
+    return width(re.sub("\x1b\\[[0-9;]*m", "", text))
 
 
 def pad(text: str, columns: int, right: bool = False) -> str:

@@ -5,6 +5,7 @@ Source: `keras/src/saving/saving_lib.py`. The weights are a stored member: a win
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from modelscan.errors import UnreadableFile
@@ -14,7 +15,8 @@ from modelscan.formats.keras.blocks import BlockReader
 from modelscan.formats.keras.document import parse_json
 from modelscan.formats.keras.zipped import Archive
 from modelscan.limits import Limits
-from modelscan.model import Model, Observation
+from modelscan.model import Model, Observation, StoredTensor
+from modelscan.source import Source
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _EXPECTED = ("assets/",)
@@ -87,3 +89,16 @@ def _document(archive: Archive, name: str, limits: Limits, seen: list[Observatio
     except UnreadableFile as error:
         seen.append(Observation(error.kind, str(error), offset=error.offset, where=name))
         return None
+
+
+def blocks(artifact: Artifact, tensor: StoredTensor, limits: Limits) -> Iterator[memoryview]:
+    """See `formats.Format.blocks`."""
+    from modelscan.formats.keras.payloads import hdf5_blocks
+
+    def members(of: Artifact, bounds: Limits) -> list[tuple[Source, int]]:
+        assert of.source is not None  # noqa: S101 - it was read
+        archive = Archive(of.source, bounds, [])
+        names = [name for name in archive.members if name.endswith(".weights.h5")]
+        return [(source, start or 0) for source, start in map(archive.open, names)]
+
+    return hdf5_blocks(artifact, tensor, limits, members)

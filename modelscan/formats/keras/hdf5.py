@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modelscan.errors import UnreadableFile
@@ -15,8 +15,8 @@ from modelscan.formats.keras.listing import layers_of
 from modelscan.formats.keras.mapping import CONTAINERS
 from modelscan.formats.keras.store import SIGNATURE, Store, load, open_store, superblock_end
 from modelscan.limits import Limits
-from modelscan.model import Layer, Model, Observation
-from modelscan.source import LocalFile, parent_folder
+from modelscan.model import Layer, Model, Observation, StoredTensor
+from modelscan.source import LocalFile, Source, parent_folder
 from modelscan.topology import Block, BlockKind
 
 
@@ -175,3 +175,16 @@ def _shards(artifact: Artifact, limits: Limits, seen: list[Observation]) -> Stor
         load(part, limits, seen)
         weights.merge(whole, part)
     return whole
+
+
+def blocks(artifact: Artifact, tensor: StoredTensor, limits: Limits) -> Iterator[memoryview]:
+    """See `formats.Format.blocks`."""
+    from modelscan.formats.keras.payloads import hdf5_blocks
+
+    def files(of: Artifact, bounds: Limits) -> list[tuple[Source, int]]:
+        del bounds
+        if tensor.file is not None:
+            return [(of.folder.open(tensor.file), 0)]
+        return [(of.source, 0)] if of.source is not None else []
+
+    return hdf5_blocks(artifact, tensor, limits, files)

@@ -1,0 +1,192 @@
+"""The command line as a user meets it: output, exit statuses, wrong calls."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+ROOT = Path(__file__).parent.parent
+GOOD, BAD = ROOT / "fixtures" / "good", ROOT / "fixtures" / "bad"
+SCHEMA = json.loads((ROOT / "modelscan" / "report" / "schema.json").read_text())
+EXAMPLE = str(GOOD / "simple_rnn.keras")
+
+
+def run(*arguments, **environment):
+    """The command as a process; its output as text."""
+    plain = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "NO_COLOR")}
+    return subprocess.run(
+        [sys.executable, "-m", "modelscan", *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=plain | environment,
+        timeout=120,
+    )
+
+
+def test_inspect_prints_the_ledger():
+    done = run("inspect", EXAMPLE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "simple_rnn (SimpleRNN)" in done.stdout
+    assert "units × (inputs + units + 1) = 128 × (10 + 128 + 1)" in done.stdout
+    assert "19,082 parameters (74.5 KiB float32) · trainable 19,082 · non-trainable 0 · optimizer none" in done.stdout
+    assert "every stored element explained, all from the configuration alone · no findings" in done.stdout
+
+
+def test_explain_derives_a_layer():
+    lines = run("explain", EXAMPLE, "simple_rnn").stdout.splitlines()
+    assert lines[0] == "simple_rnn · SimpleRNN · (None, 5, 10) → (None, 128)"
+    assert lines[1].split()[:9] == ["kernel", "inputs", "×", "units", "10", "×", "128", "=", "1,280"]
+    assert "stored (10, 128) float32, 5,120 B at byte" in lines[1]
+    assert lines[4].strip() == "units × (inputs + units + 1) = 128 × (10 + 128 + 1) = 17,792   ✓"
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*GOOD.glob("*.keras"), *GOOD.glob("*.h5"), *GOOD.glob("*.onnx"), *BAD.iterdir()]), ids=lambda p: p.name
+)
+def test_json_follows_the_schema(path):
+    done = run("inspect", path, "--format", "json")
+    report = json.loads(done.stdout)
+    jsonschema.validate(report, SCHEMA)
+    assert done.returncode == int(path.parent == BAD)
+    from modelscan.ledger import Report
+
+    assert Report.from_dict(report).to_dict() == report
+    assert run("inspect", path, "--format", "json").stdout == done.stdout
+
+
+def test_scan_reports_every_file_and_counts_the_others():
+    done = run("scan", ROOT / "fixtures" / "bad", GOOD)
+    assert done.returncode == 1
+    assert done.stderr == ""
+    for name in ("truncated.keras", "pointer.onnx", "page.h5", "empty.onnx", "edited_units.h5", "simple_rnn.keras"):
+        assert name in done.stdout
+    assert "1 other files" in done.stdout
+    report = json.loads(run("scan", BAD, GOOD, "--format", "json").stdout)
+    jsonschema.validate(report, SCHEMA)
+    assert report["summary"]["skipped"] == 1  # external.bin belongs to a model and is none
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("inspect", EXAMPLE), 0),
+        (("inspect", BAD / "page.h5"), 1),
+        (("inspect", BAD / "edited_units.h5"), 1),
+        (("inspect", "no/such/file"), 2),
+        (("inspect",), 2),
+        (("inspect", EXAMPLE, "--format", "xml"), 2),
+        (("inspect", EXAMPLE, "--dim", "N"), 2),
+        (("inspect", EXAMPLE, "--input", "x"), 2),
+        (("explain", EXAMPLE, "simple_rn"), 2),
+        (("explain", BAD / "page.h5"), 1),
+        (("scan", GOOD), 0),
+        (("scan", BAD), 1),
+        (("scan", EXAMPLE, BAD / "page.h5"), 1),
+        (("scan", "no/such/folder"), 2),
+        (("scan", ROOT / "modelscan" / "cli"), 2),
+        (("scan", EXAMPLE, "--fail-on", "nothing"), 2),
+        (("scan", EXAMPLE, "-o", "no/such/folder/out.json"), 2),
+        (("frobnicate",), 2),
+        (("rule", "PAR001"), 0),
+        (("rule", "PAR999"), 2),
+        (("rules",), 0),
+        (("--version",), 0),
+    ],
+)
+def test_exit_statuses(arguments, status):
+    done = run(*arguments)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_layer_gets_a_suggestion():
+    assert "did you mean simple_rnn?" in run("explain", EXAMPLE, "simple_rn").stderr
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120, 200])
+def test_the_table_keeps_to_the_terminal(columns):
+    done = run("inspect", GOOD / "convolutional.keras", COLUMNS=str(columns))
+    assert max(map(len, done.stdout.splitlines()[1:])) <= columns
+    assert "1,211" in done.stdout
+
+
+def test_colours_only_where_they_are_wanted():
+    assert "\x1b[" not in run("inspect", EXAMPLE).stdout
+    assert "\x1b[" in run("inspect", EXAMPLE, "--color", "always").stdout
+
+
+def test_a_stream_that_is_not_unicode_gets_ascii():
+    done = run("inspect", EXAMPLE, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert done.stdout.isascii()
+    assert "units * (inputs + units + 1)" in done.stdout
+
+
+def test_names_cannot_move_the_cursor(tmp_path):
+    from tests.hostile.exhibit import dense, input_layer, keras_zip, sequential
+
+    path = keras_zip(tmp_path / "model.keras", sequential(input_layer(4), dense("evil\x1b[2J\u202ename", 3, 4)))
+    for arguments in (
+        ("inspect", path),
+        ("explain", path),
+        ("inspect", path, "--format", "markdown"),
+        ("scan", path),
+        ("inspect", path, "-f", "json"),
+    ):
+        output = run(*arguments).stdout
+        assert "\x1b" not in output
+        assert "\u202e" not in output
+
+
+def test_depth_folds_and_weights_unfold():
+    whole = run("inspect", GOOD / "nested.keras").stdout
+    folded = run("inspect", GOOD / "nested.keras", "--depth", "0").stdout
+    assert "inner (Sequential)" in whole
+    assert "inner" not in folded
+    assert "middle (Functional)" in folded
+    assert "kernel" in run("inspect", GOOD / "nested.keras", "--weights").stdout
+
+
+def test_output_goes_to_a_file(tmp_path):
+    target = tmp_path / "report.json"
+    done = run("scan", GOOD, "-f", "json", "-o", target)
+    assert (done.returncode, done.stdout) == (0, "")
+    jsonschema.validate(json.loads(target.read_text()), SCHEMA)
+
+
+def test_values_are_read_when_asked_for(tmp_path):
+    import shutil
+
+    import h5py
+
+    target = tmp_path / "model.h5"
+    shutil.copy(GOOD / "simple_rnn.h5", target)
+    with h5py.File(target, "r+") as file:
+        file["model_weights/dense/example/dense/kernel"][3, 4] = float("nan")
+    assert run("inspect", target).returncode == 0
+    done = run("inspect", target, "--values")
+    assert done.returncode == 1
+    assert "WGT001 high" in done.stdout
+
+
+def test_the_command_line_starts_without_heavy_imports():
+    code = (
+        "import sys, modelscan.cli; print(sorted({m.split('.')[0] for m in sys.modules} & {'numpy', 'onnx', 'h5py', 'rich', 'tensorflow'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_scanning_never_imports_a_framework():
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('tensorflow', 'keras', 'tf_keras', 'onnxruntime', 'torch')));"
+        f"import modelscan; print([modelscan.inspect(p).parameters.total for p in ({EXAMPLE!r}, {str(GOOD / 'conv_net.onnx')!r})])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[19082, 364]", done.stderr
