@@ -7,6 +7,7 @@ from dataclasses import replace
 from modelscan.graph import Graph
 from modelscan.inline import inline
 from modelscan.layers.onnx import catalogue, checks, demand_rules, shape_rules, shape_rules_contrib, shape_rules_scopes
+from modelscan.layers.onnx.build import of_kind
 from modelscan.layers.onnx.demands import Demands
 from modelscan.layers.onnx.flow import flatten
 from modelscan.layers.onnx.recognise import recognise
@@ -33,7 +34,7 @@ def derive(model: Model, limits: Limits) -> Model:
     found = recognise(setting)
     made = layers(setting, rows(setting, found))
     weights = {(c.tensor.file, c.tensor.name) for layer in made for c in layer.claims if c.tensor.kind is Kind.WEIGHT}
-    tensors = tuple(replace(one, kind=Kind.WEIGHT if (one.file, one.name) in weights else Kind.CONSTANT) for one in model.tensors)
+    tensors = tuple(of_kind(one, (one.file, one.name) in weights) for one in model.tensors)
     observations = (*(seen for one in found for seen in one.observations), *checks.declared(shapes, model.observations))
     return replace(model, layers=made, tensors=tensors, observations=model.observations + observations, trainable_known=False)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from modelscan.model import Shape
 
@@ -14,9 +14,8 @@ OPAQUE = -2
 """Source of a size that general shape inference found: it may come from any weight."""
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """One dimension of a value."""
+class Axis(NamedTuple):
+    """One dimension of a value. A named tuple, as are the other things that exist once per axis: a large graph has millions."""
 
     size: int | str | None = None
     source: int = FREE

@@ -43,7 +43,7 @@ def weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tup
             tensor = setting.flow.tensors[value]
             if tensor is not None:
                 specs.append(WeightSpec(role, _read_off(tensor), trainable=None, counted=False))
-                claims.append(Claim(replace(tensor, kind=Kind.CONSTANT), setting.flow.names[value], role))
+                claims.append(Claim(of_kind(tensor, False), setting.flow.names[value], role))
     return tuple(specs), tuple(claims)
 
 
@@ -114,10 +114,15 @@ def _read_off(tensor: StoredTensor) -> tuple[Dim, ...]:
     return tuple(Dim((), size) for size in tensor.shape)
 
 
+def of_kind(tensor: StoredTensor, weight: bool) -> StoredTensor:
+    """The tensor, told a weight or a constant."""
+    kind = Kind.WEIGHT if weight else Kind.CONSTANT
+    return tensor if tensor.kind is kind else replace(tensor, kind=kind)
+
+
 def _claim(flow: Flow, piece: Piece, role: str | None, counted: bool, value: int) -> Claim:
     tensor = flow.tensors[piece.value]
     if tensor is None:
         raise LookupError(f"value {piece.value} holds no tensor")
     seen = None if piece.extent == tensor.shape else piece.extent
-    kind = Kind.WEIGHT if counted else Kind.CONSTANT
-    return Claim(replace(tensor, kind=kind), flow.names[value if value != NONE else piece.value], role, seen=seen, part=piece.part or None)
+    return Claim(of_kind(tensor, counted), flow.names[value if value != NONE else piece.value], role, seen=seen, part=piece.part or None)

@@ -188,7 +188,7 @@ def _concat(demands: Demands, call: Call) -> None:
                 found = {origin(rest), one.source} - {FREE}
                 left = one.size - sum(other.static or 0 for other in rest)
                 if len(found) < 2 and left > 0:
-                    demands.want(value, axis, Evidence(left, one.text, found.pop() if found else FREE, NEIGHBOUR))
+                    demands.want(value, axis, Evidence(left, one.text, found.pop() if found else FREE, NEIGHBOUR, one.subject))
 
 
 @backward("Split")
@@ -206,7 +206,7 @@ def _split(demands: Demands, call: Call) -> None:
         return
     for value in call.outputs[:1]:
         for one in demands.of(value, axis):
-            demands.want(source, axis, Evidence(one.size * len(call.outputs), one.text, one.source, NEIGHBOUR))
+            demands.want(source, axis, Evidence(one.size * len(call.outputs), one.text, one.source, NEIGHBOUR, one.subject))
 
 
 @backward("Slice", "Pad")

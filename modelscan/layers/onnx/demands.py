@@ -13,9 +13,9 @@ from modelscan.layers.onnx.evidence import DECLARED, NEIGHBOUR, STORED, Evidence
 from modelscan.layers.onnx.flow import NONE, Call, Flow
 from modelscan.layers.onnx.shapes import Shapes, axis_of
 
-KEPT = 6
+KEPT = 4
 """Statements kept for one axis."""
-Wanted = dict[int, list[Evidence]]
+Wanted = dict[int, tuple[Evidence, ...]]
 """By axis, counted from the front."""
 Rule = Callable[["Demands", Call], None]
 RULES: dict[str, Rule] = {}
@@ -41,10 +41,10 @@ class Demands:
         outputs = set(flow.outputs)
         for value, info in enumerate(flow.declared):
             if info is not None and info.shape is not None and flow.producer[value] != NONE:
-                kind = "output " if value in outputs else ""
+                kind = "declared output" if value in outputs else "declared"
                 for axis, size in enumerate(info.shape):
                     if isinstance(size, int):
-                        self.want(value, axis, Evidence(size, f"declared {kind}{info.name}", FREE, DECLARED), rank=len(info.shape))
+                        self.want(value, axis, Evidence(size, kind, FREE, DECLARED, info.name), rank=len(info.shape))
 
     def collect(self) -> None:
         """One pass from the last call to the first."""
@@ -55,32 +55,44 @@ class Demands:
 
     def want(self, value: int, axis: int, evidence: Evidence | None, rank: int | None = None) -> None:
         """Notes a statement about one axis of a value (negative: from the end)."""
-        if value == NONE or evidence is None or evidence.source == OPAQUE:
+        if evidence is None or evidence.source == OPAQUE or value == NONE:
             return
-        axes = self.shapes.of(value)
-        rank = rank if axes is None else len(axes)
-        if rank is None or not -rank <= axis < rank:
+        axes = self.shapes.axes[value]
+        count = rank if axes is None else len(axes)
+        if count is None or not -count <= axis < count:
             return
-        held = self.wanted.setdefault(value, {}).setdefault(axis % rank, [])
+        axis %= count
+        by_axis = self.wanted.get(value)
+        if by_axis is None:
+            self.wanted[value] = {axis: (evidence,)}
+            return
+        held = by_axis.get(axis, ())
         if len(held) < KEPT and evidence not in held:
-            held.append(evidence)
+            by_axis[axis] = (*held, evidence)
 
-    def of(self, value: int, axis: int) -> list[Evidence]:
+    def open(self, value: int, axis: int) -> bool:
+        """Whether statements about an axis can serve: not about one whose size came from no stored tensor."""
+        axes = self.shapes.axes[value] if value != NONE else None
+        return axes is not None and -len(axes) <= axis < len(axes) and axes[axis].source != FREE
+
+    def of(self, value: int, axis: int) -> tuple[Evidence, ...]:
         """What is said of one axis of a value (negative: from the end)."""
-        held = self.wanted.get(value)
-        if held is None:
-            return []
-        axes = self.shapes.of(value)
+        by_axis = self.wanted.get(value)
+        if by_axis is None:
+            return ()
         if axis < 0:
+            axes = self.shapes.axes[value]
             if axes is None:
-                return []
+                return ()
             axis += len(axes)
-        return held.get(axis, [])
+        return by_axis.get(axis, ())
 
     def hand(self, source: int, source_axis: int, target: int, target_axis: int) -> None:
         """Passes what is said of one axis on to an axis of another value."""
-        for one in list(self.of(source, source_axis)):
-            self.want(target, target_axis, one)
+        told = self.of(source, source_axis)
+        if told and self.open(target, target_axis):
+            for one in told:
+                self.want(target, target_axis, one)
 
     def rank(self, value: int) -> int | None:
         """The number of axes of a value."""
@@ -90,14 +102,14 @@ class Demands:
 
 def same(demands: Demands, call: Call) -> None:
     """Whatever is said of the first output holds for the first input."""
-    if call.outputs and call.inputs:
-        for axis in range(demands.rank(call.outputs[0]) or 0):
+    if call.outputs and call.inputs and call.inputs[0] != NONE:
+        for axis in demands.wanted.get(call.outputs[0], ()):
             demands.hand(call.outputs[0], axis, call.inputs[0], axis)
 
 
-def from_axis(axis: Axis, text: str, factor: int = 1, weight: int = STORED) -> Evidence | None:
+def from_axis(axis: Axis, text: str, subject: str = "", factor: int = 1, weight: int = STORED) -> Evidence | None:
     """A statement out of a known axis."""
-    return None if axis.static is None else Evidence(axis.static * factor, text, axis.source, weight)
+    return Evidence(axis.size * factor, text, axis.source, weight, subject) if isinstance(axis.size, int) else None
 
 
 def title(call: Call) -> str:
@@ -118,13 +130,13 @@ def broadcasting(demands: Demands, call: Call) -> None:
         if axes is None:
             continue
         for back in range(1, len(axes) + 1):
-            if axes[-back].static == 1:
+            if axes[-back].source == FREE or axes[-back].size == 1:
                 continue
             demands.hand(out, full - back, value, -back)
             for other in call.inputs:
                 beside = shapes.of(other)
                 if other != value and beside is not None and len(beside) >= back and (beside[-back].static or 0) > 1:
-                    demands.want(value, -back, from_axis(beside[-back], f"{call.node.op} with {demands.flow.names[other]}"))
+                    demands.want(value, -back, from_axis(beside[-back], f"{call.node.op} with", demands.flow.names[other]))
 
 
 def product_of(axes: Axes) -> int | None:
@@ -186,7 +198,7 @@ def through_reshape(demands: Demands, source: int, target: int, told: dict[int, 
         size, sources = 1, {one.source for one in statements if one is not None} - {FREE}
         for one in statements:
             size *= one.size if one is not None else 1
-        text = " × ".join(dict.fromkeys(one.text for one in statements if one is not None))
+        text = " × ".join(dict.fromkeys(one.words for one in statements if one is not None))
         for axis in ins:
             others = tuple(before[other] for other in ins if other != axis)
             rest = product_of(others)
@@ -197,6 +209,6 @@ def through_reshape(demands: Demands, source: int, target: int, told: dict[int, 
 
 def next_input(demands: Demands, call: Call, position: int, axis: int, weight: tuple[int, int], factor: int = 1) -> None:
     """An axis of an input is as long as an axis of the operator's weight (position, axis)."""
-    if position < len(call.inputs):
-        told = from_axis(axis_of(demands.shapes, call, *weight), f"input of {title(call)}", factor)
+    if position < len(call.inputs) and demands.open(call.inputs[position], axis):
+        told = from_axis(axis_of(demands.shapes, call, *weight), "input of", title(call), factor)
         demands.want(call.inputs[position], axis, told)

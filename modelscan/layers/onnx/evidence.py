@@ -7,8 +7,8 @@ have another one are told so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from modelscan.formula import Dim, Symbol
 from modelscan.layers.onnx.axes import FREE, OPAQUE, Axis
@@ -19,16 +19,22 @@ NAMED = 2
 """As many witnesses are named in the report."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One statement about a size."""
 
     size: int
     text: str
-    """`attribute kernel_shape`, `activation x`, `declared output y`, `bias length`, `input of conv2`."""
+    """`attribute kernel_shape`, `activation x`, `declared output y`, `bias length`, `input of`."""
     source: int = FREE
     """The stored value that it was read off, FREE, or OPAQUE."""
     weight: int = NEIGHBOUR
+    subject: str = ""
+    """What the text is about, where it is not part of it (`conv2`)."""
+
+    @property
+    def words(self) -> str:
+        """The statement as a witness is reported."""
+        return f"{self.text} {self.subject}" if self.subject else self.text
 
 
 @dataclass(slots=True)
@@ -46,7 +52,7 @@ class Quantity:
     def attribute(self, name: str, size: object) -> Quantity:
         """Notes a size that an attribute states."""
         if isinstance(size, int):
-            self.evidence.append(Evidence(size, f"attribute {name}", FREE, ATTRIBUTE))
+            self.evidence.append(Evidence(size, "attribute", FREE, ATTRIBUTE, name))
         return self
 
     def activation(self, axis: Axis | None, name: str, divisor: int = 1) -> Quantity:
@@ -54,7 +60,7 @@ class Quantity:
         size = axis.static if axis is not None else None
         if axis is not None and size is not None and divisor > 0 and size % divisor == 0:
             source = FREE if axis.source == OPAQUE else axis.source
-            self.evidence.append(Evidence(size // divisor, f"activation {name}", source, ACTIVATION))
+            self.evidence.append(Evidence(size // divisor, "activation", source, ACTIVATION, name))
         return self
 
     def stored(self, size: int | None, text: str, source: int) -> Quantity:
@@ -64,21 +70,31 @@ class Quantity:
         return self
 
     def settled(self) -> int | None:
-        """The size with the most weight behind it; each source and text counts once."""
+        """The size with the most weight behind it; each statement counts once."""
         votes: dict[int, int] = {}
         for one in dict.fromkeys(self.evidence):
             votes[one.size] = votes.get(one.size, 0) + one.weight
-        return max(votes, key=lambda size: votes[size]) if votes else None
+        if len(votes) < 2:
+            return next(iter(votes), None)
+        return max(votes, key=lambda size: votes[size])
 
-    def symbol(self, tensors: Iterable[int]) -> Symbol:
+    def symbol(self, tensors: tuple[int, ...]) -> Symbol:
         """The symbol as it stands in the spec of stored tensors, which are no witnesses for themselves."""
-        size, own = self.settled(), set(tensors)
-        told = {one.text: one.weight for one in self.evidence if one.size == size and one.source not in own and one.source != OPAQUE}
+        size = self.settled()
+        by_self = False
+        told: list[Evidence] = []
+        for one in self.evidence:
+            if one.size != size:
+                continue
+            if one.source in tensors:
+                by_self = True
+            elif one.source != OPAQUE and all(one.text != other.text or one.subject != other.subject for other in told):
+                told.append(one)
         if not told:
-            by_self = any(one.size == size and one.source in own for one in self.evidence)
             return Symbol(self.name, size if by_self else None, None)
-        best = sorted(told, key=lambda text: -told[text])[:NAMED]
-        return Symbol(self.name, size, ", ".join(best))
+        if len(told) > NAMED:
+            told.sort(key=lambda one: -one.weight)
+        return Symbol(self.name, size, ", ".join(one.words for one in told[:NAMED]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +104,7 @@ class Extent:
     quantities: tuple[Quantity, ...] = ()
     coefficient: int = 1
 
-    def dim(self, tensors: Iterable[int]) -> Dim:
+    def dim(self, tensors: tuple[int, ...]) -> Dim:
         """The dimension for the spec of stored tensors."""
         return Dim(tuple(one.symbol(tensors) for one in self.quantities), self.coefficient)
 

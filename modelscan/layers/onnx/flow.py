@@ -18,6 +18,8 @@ from modelscan.model import Shape, StoredTensor, TensorInfo
 
 SCOPE = "·scope"
 """Domain of the artificial calls; no file can hold it, since readers keep domains as they are and this one is ours."""
+KNOWN = 1024
+"""Elements of a stored tensor whose values are looked at."""
 NONE = -1
 """The number of an omitted optional value."""
 
@@ -149,7 +151,9 @@ class _Scope:
         for info in graph.inputs:
             self.define(info.name, declared=info)
         for name, tensor in graph.initializers.items():
-            self.flow.tensors[self.names[name] if name in self.names else self.define(name)] = tensor
+            value = self.names[name] if name in self.names else self.define(name)
+            self.flow.tensors[value] = tensor
+            self._contents(value, name)
         for name, sparse in graph.sparse.items():
             self.flow.sparse[self.names[name] if name in self.names else self.define(name)] = sparse
 
@@ -162,10 +166,14 @@ class _Scope:
         flow.tensors.append(None)
         flow.producer.append(NONE)
         flow.uses.append([])
-        if name in self.graph.contents:
-            flow.contents[value] = self.graph.contents[name]
         self.names[name] = value
         return value
+
+    def _contents(self, value: int, name: str) -> None:
+        """Notes the elements of a small stored tensor."""
+        tensor = self.flow.tensors[value]
+        if tensor is not None and tensor.elements <= KNOWN and name in self.graph.contents:
+            self.flow.contents[value] = self.graph.contents[name]
 
     def lookup(self, name: str) -> int:
         """The value that a name stands for here; a name that nobody defines becomes a value without a producer."""
@@ -196,6 +204,7 @@ class _Scope:
                 flow.producer[value] = one.index
         if node.op == "Constant" and not node.domain and made and made[0] != NONE:
             flow.tensors[made[0]] = self.graph.constants.get(flow.names[made[0]])
+            self._contents(made[0], flow.names[made[0]])
         return one
 
     def border(self, kind: str, source: int, target: int, axis: int = 0) -> None:

@@ -7,8 +7,8 @@ a kernel put together from several tensors (or several kernels cut from one) is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from math import prod
+from typing import NamedTuple
 
 from modelscan.layers.onnx.flow import NONE, SCOPE, Call, Flow
 
@@ -18,8 +18,7 @@ MAX_PIECES = 256
 QUANTISED = ("DequantizeLinear", "com.microsoft:DequantizeLinear")
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A box of a view that comes from one stored tensor."""
 
     value: int
@@ -37,8 +36,7 @@ class Piece:
         return prod(self.extent)
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """A static value."""
 
     shape: Sizes
@@ -57,7 +55,7 @@ class View:
 
     def then(self, op: str, shape: Sizes, pieces: tuple[Piece, ...]) -> View:
         """The view after one more operator."""
-        return replace(self, shape=shape, pieces=pieces, path=(*self.path, op))
+        return self._replace(shape=shape, pieces=pieces, path=(*self.path, op))
 
 
 def stored_views(flow: Flow) -> dict[int, View]:
@@ -110,7 +108,7 @@ def normalised(axes: tuple[int, ...], rank: int) -> tuple[int, ...] | None:
 def _same(_: Flow, call: Call, found: dict[int, View]) -> View:
     view = found[call.inputs[0]]
     after = view if call.node.domain == SCOPE else view.then(call.node.op, view.shape, view.pieces)
-    return replace(after, dtype=None) if call.node.op.startswith("Cast") else after
+    return after._replace(dtype=None) if call.node.op.startswith("Cast") else after
 
 
 def _quantised(flow: Flow, call: Call, found: dict[int, View]) -> View:
@@ -119,7 +117,7 @@ def _quantised(flow: Flow, call: Call, found: dict[int, View]) -> View:
     extras = tuple(
         (name, piece.value) for name, value in zip(names, call.inputs[1:3], strict=False) if value in found for piece in found[value].pieces
     )
-    return replace(view, extras=view.extras + extras, dtype=None)
+    return view._replace(extras=view.extras + extras, dtype=None)
 
 
 def _transpose(_: Flow, call: Call, found: dict[int, View]) -> View | None:
@@ -131,7 +129,7 @@ def _transpose(_: Flow, call: Call, found: dict[int, View]) -> View | None:
     return view.then(
         "Transpose",
         _permuted(view.shape, order),
-        tuple(replace(one, start=_permuted(one.start, order), extent=_permuted(one.extent, order)) for one in view.pieces),
+        tuple(one._replace(start=_permuted(one.start, order), extent=_permuted(one.extent, order)) for one in view.pieces),
     )
 
 
@@ -152,7 +150,7 @@ def _reshape(flow: Flow, call: Call, found: dict[int, View]) -> View | None:
         return None
     if len(view.pieces) == 1:
         only = view.pieces[0]
-        return view.then(call.op, shape, (replace(only, start=(0,) * len(shape), extent=shape),))
+        return view.then(call.op, shape, (only._replace(start=(0,) * len(shape), extent=shape),))
     return _reboxed(view, shape)
 
 
@@ -166,7 +164,7 @@ def _reboxed(view: View, shape: Sizes) -> View | None:
         first, size = one.start[0] * prod(view.shape[1:]), one.elements
         if not row or first % row or size % row:
             return None
-        pieces.append(replace(one, start=(first // row, *(0,) * (len(shape) - 1)), extent=(size // row, *shape[1:])))
+        pieces.append(one._replace(start=(first // row, *(0,) * (len(shape) - 1)), extent=(size // row, *shape[1:])))
     return view.then("Reshape", shape, tuple(pieces))
 
 
@@ -191,7 +189,7 @@ def _unsqueeze(flow: Flow, call: Call, found: dict[int, View]) -> View | None:
         left = iter(sizes)
         return tuple(fill if axis in front else next(left) for axis in range(rank))
 
-    pieces = tuple(replace(one, start=widen(one.start, 0), extent=widen(one.extent, 1)) for one in view.pieces)
+    pieces = tuple(one._replace(start=widen(one.start, 0), extent=widen(one.extent, 1)) for one in view.pieces)
     return view.then("Unsqueeze", widen(view.shape, 1), pieces)
 
 
@@ -207,7 +205,7 @@ def _squeeze(flow: Flow, call: Call, found: dict[int, View]) -> View | None:
     def narrow(sizes: Sizes) -> Sizes:
         return tuple(size for axis, size in enumerate(sizes) if axis not in front)
 
-    pieces = tuple(replace(one, start=narrow(one.start), extent=narrow(one.extent)) for one in view.pieces)
+    pieces = tuple(one._replace(start=narrow(one.start), extent=narrow(one.extent)) for one in view.pieces)
     return view.then("Squeeze", narrow(view.shape), pieces)
 
 
@@ -240,7 +238,7 @@ def _cut(view: View, op: str, low: Sizes, high: Sizes) -> View:
         if all(size > 0 for size in extent):
             place = tuple(a - b for a, b in zip(start, low, strict=True))
             if extent == one.extent:
-                pieces.append(replace(one, start=place))
+                pieces.append(one._replace(start=place))
             else:
                 where = ", ".join(f"{a}:{b}" for a, b in zip(start, stop, strict=True))
                 pieces.append(Piece(one.value, place, extent, whole=False, part=f"{one.part}[{where}]"))
@@ -280,12 +278,12 @@ def _concat(_: Flow, call: Call, found: dict[int, View]) -> View | None:
         if part.shape[:axis] + part.shape[axis + 1 :] != parts[0].shape[:axis] + parts[0].shape[axis + 1 :]:
             return None
         for one in part.pieces:
-            pieces.append(replace(one, start=tuple(a + at if n == axis else a for n, a in enumerate(one.start))))
+            pieces.append(one._replace(start=tuple(a + at if n == axis else a for n, a in enumerate(one.start))))
         at += part.shape[axis]
     shape = tuple(at if n == axis else size for n, size in enumerate(parts[0].shape))
     extras = tuple(extra for part in parts for extra in part.extras)
     joined = View(shape, _merged(pieces, axis), extras, (*parts[0].path, "Concat"), parts[0].dtype)
-    return joined if all(part.dtype == joined.dtype for part in parts) else replace(joined, dtype=None)
+    return joined if all(part.dtype == joined.dtype for part in parts) else joined._replace(dtype=None)
 
 
 def _merged(pieces: list[Piece], axis: int) -> tuple[Piece, ...]:
@@ -296,7 +294,7 @@ def _merged(pieces: list[Piece], axis: int) -> tuple[Piece, ...]:
         beside = last is not None and last.value == one.value and not last.whole and not one.whole
         if last is not None and beside and last.start[axis] + last.extent[axis] == one.start[axis]:
             extent = tuple(a + one.extent[axis] if n == axis else a for n, a in enumerate(last.extent))
-            merged[-1] = replace(last, extent=extent, part=f"{last.part} + {one.part}")
+            merged[-1] = last._replace(extent=extent, part=f"{last.part} + {one.part}")
         else:
             merged.append(one)
     return tuple(merged)
@@ -308,8 +306,8 @@ def settled(view: View, flow: Flow) -> View:
     for one in view.pieces:
         tensor = flow.tensors[one.value]
         full = tensor is not None and one.elements == tensor.elements
-        pieces.append(replace(one, whole=True, part="") if full and not one.whole else one)
-    return replace(view, pieces=tuple(pieces))
+        pieces.append(one._replace(whole=True, part="") if full and not one.whole else one)
+    return view._replace(pieces=tuple(pieces))
 
 
 def _combined(_: Flow, call: Call, found: dict[int, View]) -> View | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from modelscan.layers.onnx.demands import title
 from modelscan.layers.onnx.evidence import Quantity, extent
 from modelscan.layers.onnx.flow import NONE, Call
@@ -74,7 +72,7 @@ def _as_bias(site: Site, draft: Draft, view: View, units: Quantity, place: tuple
     if not reshaped or len(view.pieces) != 1 or view.elements < 2 or sizes != view.shape or not whole or whole[-1].static != view.elements:
         return None
     only = view.pieces[0]
-    draft.view = View((view.elements,), (replace(only, start=(0,), extent=(view.elements,)),), view.extras, view.path)
+    draft.view = View((view.elements,), (only._replace(start=(0,), extent=(view.elements,)),), view.extras, view.path)
     draft.extents = (extent(units),)
     units.stored(view.elements, "bias length", only.value)
     return draft

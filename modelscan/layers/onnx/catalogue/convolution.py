@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from modelscan.layers.onnx.catalogue.common import add_bias, contradiction, direct_bias
 from modelscan.layers.onnx.catalogue.quantised import side_tensors
 from modelscan.layers.onnx.evidence import NEIGHBOUR, Extent, Quantity, extent
@@ -116,7 +114,7 @@ def _window(site: Site, kernel: int, rank: int) -> list[Extent]:
         for one in site.setting.demands.of(site.output, 2 + place):
             reach = _reach(site, place, len(names), one.size)
             if reach is not None:
-                size.add(replace(one, size=reach, weight=NEIGHBOUR))
+                size.add(one._replace(size=reach, weight=NEIGHBOUR))
         sizes.append(extent(size))
     return sizes
 

@@ -153,7 +153,7 @@ def experts(site: Site) -> Found | None:
         packed = Quantity(f"packed_{inputs.name}")
         for one in inputs.evidence:
             if one.size % each == 0:
-                packed.add(type(one)(one.size // each, one.text, one.source, one.weight))
+                packed.add(one._replace(size=one.size // each))
         logical = (extent(count), extent(outputs), extent(inputs)) if depth is not None else None
         found.drafts.append(
             Draft(f"{name}_weights", site.value(place), (extent(count), extent(outputs), extent(packed)), True, logical=logical)
