@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from modelscan import dtypes
 from modelscan.formula import Formula
-from modelscan.model import Account, Claim, Kind, Layer, Model, Row, StoredTensor, Totals, Verdict, WeightSpec
+from modelscan.model import Account, Claim, Kind, Layer, Model, Row, StoredTensor, Totals, Verdict, WeightSpec, shape_text
 
 _GRAVITY = (Verdict.MISSING, Verdict.MISMATCH, Verdict.EXTRA)
 TensorId = tuple[str | None, str]
@@ -318,9 +318,3 @@ def _without_tied(one: Account, trainable: bool) -> int | None:
         if row.tied and row.spec is not None and row.spec.counted and bool(one.layer.trainable and row.spec.trainable) is trainable:
             value -= row.spec.term.value or 0
     return value
-
-
-def shape_text(shape: Iterable[int | str | None]) -> str:
-    """A shape as Python writes a tuple, `?` where unknown: `(3, 3, ?, 32)`."""
-    parts = ["?" if size is None else str(size) for size in shape]
-    return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"

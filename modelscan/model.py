@@ -7,7 +7,7 @@ reconciles the two into an `Account` per layer; rules make `Finding`s; `ledger` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import prod
@@ -17,6 +17,12 @@ from modelscan.formula import Dim, Formula, Term
 
 Shape = tuple[int | str | None, ...]
 """A shape; `None` is an unknown or dynamic dimension, a string a symbolic one."""
+
+
+def shape_text(shape: Iterable[int | str | None]) -> str:
+    """A shape as Python writes a tuple, `?` where unknown: `(3, 3, ?, 32)`."""
+    parts = ["?" if size is None else str(size) for size in shape]
+    return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
 
 
 class Verdict(StrEnum):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from modelscan.accounting import shape_text
-from modelscan.model import Finding, Severity, Verdict
+from modelscan.model import Finding, Severity, Verdict, shape_text
 from modelscan.rules.base import Rule, Subject
 
 
