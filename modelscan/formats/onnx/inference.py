@@ -21,6 +21,8 @@ from modelscan.wire import LENGTH, Wire
 Bind = Callable[[TensorInfo], TensorInfo]
 _SEGMENT = 8_000
 """Nodes that are inferred at once; the package needs about 2 KB for each."""
+_FOLLOWED = 5_000_000
+"""Elements of vectors up to which computed shapes are followed, 0.2 s."""
 
 
 class Inference:
@@ -78,19 +80,60 @@ class Inference:
         return part, found.raw
 
     def _infer(self, graph: Graph, hints: Scoped | None, raw: Mapping[str, bytes]) -> Scoped:
-        """One run; when it fails as a whole, again without propagated values, then without the bodies of control flow."""
+        """One graph, and again with propagated values if shapes are computed in it; without bodies if these make it fail."""
+        for bodies in (True, False):
+            data = Skeleton(self.reading, not graph.functions, self.bind, bodies, raw).model(graph, self.ir_version, self.opsets, hints)
+            found = self._run(data, graph, propagate=False)
+            if found is not None:
+                if _worth_propagating(graph, found):
+                    return self._run(data, graph, propagate=True) or found
+                return found
+        return Scoped()
+
+    def _run(self, data: bytes, graph: Graph, *, propagate: bool) -> Scoped | None:
+        """What the package infers, None when it fails as a whole."""
         from onnx.onnx_cpp2py_export import shape_inference
 
-        for bodies, propagate in ((True, True), (True, False), (False, False)):
-            data = Skeleton(self.reading, not graph.functions, self.bind, bodies, raw).model(graph, self.ir_version, self.opsets, hints)
-            try:
-                result = shape_inference.infer_shapes(data, False, False, propagate)
-            except (shape_inference.InferenceError, RuntimeError, ValueError, TypeError, IndexError) as error:
-                self.reading.inference_failures.append(str(error).split("\n", 1)[0])
-                continue
-            del data
-            return Result(self.reading, result, self.own).parsed(graph)
-        return Scoped()
+        try:
+            result = shape_inference.infer_shapes(data, False, False, propagate)
+        except (shape_inference.InferenceError, RuntimeError, ValueError, TypeError, IndexError) as error:
+            self.reading.inference_failures.append(str(error).split("\n", 1)[0])
+            return None
+        return Result(self.reading, result, self.own).parsed(graph)
+
+
+def _worth_propagating(graph: Graph, found: Scoped) -> bool:
+    """Whether shapes are still unknown, and following computed ones is cheap.
+
+    The package then makes a symbol of every element of every vector, as if it were a shape: a vector of a million samples costs it
+    40 ms for each operator that it passes.
+    """
+    return _unknown(graph, found) and _vector_elements(graph, found) <= _FOLLOWED
+
+
+def _unknown(graph: Graph, found: Scoped) -> bool:
+    for index, node in enumerate(graph.nodes):
+        for name in node.outputs:
+            one = found.values.get(name)
+            if name and (one is None or one.shape is None or None in one.shape):
+                return True
+        if any(_unknown(body, found.bodies.get((index, key), Scoped())) for key, body in node.graphs.items()):
+            return True
+    return False
+
+
+def _vector_elements(graph: Graph, found: Scoped) -> int:
+    """Elements of the vectors that nodes take, each as often as it is taken."""
+    given: dict[str, Shape | None] = {one.name: one.shape for one in graph.inputs}
+    given.update({name: tensor.shape for name, tensor in graph.initializers.items()})
+    total = 0
+    for index, node in enumerate(graph.nodes):
+        for name in node.inputs:
+            shape = found.values[name].shape if name in found.values else given.get(name)
+            if shape is not None and len(shape) == 1 and isinstance(shape[0], int):
+                total += shape[0]
+        total += sum(_vector_elements(body, found.bodies.get((index, key), Scoped())) for key, body in node.graphs.items())
+    return total
 
 
 def _needed(nodes: tuple[Node, ...]) -> Iterator[str]:
