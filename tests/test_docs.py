@@ -1,5 +1,6 @@
 """What is generated is up to date, every rule is documented, every command in the README runs as shown."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -40,5 +41,6 @@ def shown():
 
 @pytest.mark.parametrize(("command", "output"), list(shown()), ids=lambda one: one[:40])
 def test_the_readme_shows_what_is_printed(command, output):
-    done = subprocess.run([sys.executable, "-m", *shlex.split(command)], capture_output=True, text=True, cwd=ROOT, check=False, encoding="utf-8")
+    call = [sys.executable, "-m", *shlex.split(command)]
+    done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT, check=False, encoding="utf-8", env=os.environ | {"COLUMNS": "120"})
     assert done.stdout.rstrip() == output
