@@ -60,7 +60,7 @@ def account(layer: Layer, seen: set[Share] | None = None) -> Account:
     """One layer's account. `seen` holds the tensors that earlier layers have brought, and gains this layer's."""
     seen = set() if seen is None else seen
     if layer.container and not layer.specs and not layer.claims:
-        return Account(layer, Verdict.EMPTY, None)
+        return Account(layer, Verdict.EMPTY, None, macs=0)
     if layer.specs is None:
         return _unknown(layer, seen)
     claims: dict[str, list[Claim]] = {}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from modelscan.graph import Graph
 from modelscan.inline import inline
 from modelscan.layers.onnx import catalogue, checks, demand_rules, shape_rules, shape_rules_contrib, shape_rules_scopes
 from modelscan.layers.onnx.build import of_kind
+from modelscan.layers.onnx.cost import activations
 from modelscan.layers.onnx.demands import Demands
 from modelscan.layers.onnx.flow import flatten
 from modelscan.layers.onnx.recognise import recognise
@@ -25,7 +29,24 @@ def derive(model: Model, limits: Limits) -> Model:
     """The model with its layers reconstructed, and every stored tensor told weight or constant."""
     if not isinstance(model.graph, Graph):
         return model
-    flow = flatten(inline(model.graph, limits.inlined_nodes), limits)
+    with _collector_paused():
+        return _derived(model, model.graph, limits)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No garbage collection meanwhile: a large graph makes millions of small objects that all stay, and no cycles."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _derived(model: Model, graph: Graph, limits: Limits) -> Model:
+    flow = flatten(inline(graph, limits.inlined_nodes), limits)
     shapes = Shapes(flow)
     shapes.propagate()
     demands = Demands(flow, shapes)
@@ -35,8 +56,9 @@ def derive(model: Model, limits: Limits) -> Model:
     made = layers(setting, rows(setting, found))
     weights = {(c.tensor.file, c.tensor.name) for layer in made for c in layer.claims if c.tensor.kind is Kind.WEIGHT}
     tensors = tuple(of_kind(one, (one.file, one.name) in weights) for one in model.tensors)
+    facts = {**model.facts, "activations": activations(setting)}
     observations = (*(seen for one in found for seen in one.observations), *checks.declared(shapes, model.observations))
-    return replace(model, layers=made, tensors=tensors, observations=model.observations + observations, trainable_known=False)
+    return replace(model, layers=made, tensors=tensors, observations=model.observations + observations, facts=facts, trainable_known=False)
 
 
 def _batch(shapes: Shapes) -> int | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modelscan.accounting import shape_text
 from modelscan.layers.onnx.axes import Axes, to_shape
 from modelscan.layers.onnx.flow import NONE, SCOPE, Flow
 from modelscan.layers.onnx.shapes import Shapes
-from modelscan.model import Observation, Shape
+from modelscan.model import Observation, Shape, shape_text
 
 KIND = "declared-shape"
 

@@ -37,13 +37,10 @@ class Call:
     node: Node
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    op: str
+    """The operator, with its domain in front if it is not the standard one."""
     owner: int = NONE
     """The place of the enclosing control-flow node in `Flow.owners`, NONE at the top."""
-
-    @property
-    def op(self) -> str:
-        """The operator, with its domain in front if it is not the standard one."""
-        return f"{self.node.domain}:{self.node.op}" if self.node.domain else self.node.op
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """A plain attribute value."""
@@ -194,7 +191,8 @@ class _Scope:
             made = outputs
         else:
             made = tuple(self.define(name) if name else NONE for name in node.outputs) if outputs else ()
-        one = Call(len(flow.calls), node, taken, made, self.owner)
+        op = f"{node.domain}:{node.op}" if node.domain else node.op
+        one = Call(len(flow.calls), node, taken, made, op, self.owner)
         flow.calls.append(one)
         for position, value in enumerate(taken):
             if value != NONE:

@@ -19,6 +19,8 @@ DEEPEST = 32
 """Levels of a scope that are kept."""
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _WRAPPERS = frozenset(("StatefulPartitionedCall", "PartitionedCall", "ReadVariableOp", "resource"))
+_FUSIONS = re.compile(r"^Conv(?:Bn|Add|Mul)Fusion_(?:W|B|BN_B|Add_B|Mul_B)_")
+"""What ONNX Runtime's optimiser puts before the names of weights that it folds."""
 _SUFFIXES = re.compile(
     r"(?:weight|bias|kernel|gamma|beta|running_mean|running_var|moving_mean|moving_variance|weight_[a-z]h_l\d+\w*|bias_[a-z]h_l\d+\w*|"
     r"in_proj_weight|in_proj_bias|embeddings?|scale|zero_point|MatMul|BiasAdd|Conv2D|ReadVariableOp)(?:_[A-Za-z]*quantized|_Q4|_scale|_zp)?",
@@ -91,7 +93,7 @@ def _modules(names: list[str], kinds: list[str]) -> Place | None:
 
 def of_weight(name: str) -> Place | None:
     """The module that a weight's name tells of: `layer1.0.conv1.weight`, `model/dense/kernel:0`; None for a made-up name."""
-    name = name.split(";")[0].split(":")[0] if "::" not in name else ""
+    name = _FUSIONS.sub("", name.split(";")[0].split(":")[0]) if "::" not in name else ""
     separator = "/" if "/" in name else "."
     parts = [part for part in name.split(separator) if part and part not in _WRAPPERS]
     if len(parts) < 2:

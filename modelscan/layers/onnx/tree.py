@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from modelscan.layers.onnx.build import unexplained, weights
+from modelscan.layers.onnx.cost import without_weights
 from modelscan.layers.onnx.names import short
 from modelscan.layers.onnx.rows import ACTIVATIONS, Row, inbound, sources
 from modelscan.layers.onnx.site import Setting, plain
@@ -139,7 +140,9 @@ def _layer(setting: Setting, row: Row, depth: int, feeds: tuple[str, ...]) -> La
         config["activation"] = "+".join(row.activations)
     inputs, outputs = _shapes(setting, row.inputs), _shapes(setting, row.outputs)
     if found is None:
-        return Layer(name, row.path, row.type, depth, feeds, config, inputs, outputs, specs=(), trainable=None)
+        macs = [without_weights(setting, call) for call in row.calls]
+        extra = None if any(one is None for one in macs) else sum(one or 0 for one in macs)
+        return Layer(name, row.path, row.type, depth, feeds, config, inputs, outputs, specs=(), extra_macs=extra, trainable=None)
     specs, claims = weights(setting, found) if found.known else (None, unexplained(setting, found))
     return Layer(
         name,
