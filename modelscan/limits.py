@@ -37,10 +37,12 @@ class Limits:
     """Layers in one configuration, nested ones included."""
     nesting: int = 100
     """Models in models, wrappers in wrappers, subgraphs in subgraphs, messages in messages."""
-    nodes: int = 4_000_000
+    nodes: int = 1_000_000
     """Operator nodes of one graph, in all scopes."""
-    tensors: int = 2_000_000
+    tensors: int = 250_000
     """Stored tensors in one file."""
+    values: int = 65_536
+    """Inputs, outputs and attributes of one operator node; occurrences of one top-level field."""
     rank: int = 64
     """Dimensions of one tensor."""
     elements: int = 2**62

@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelscan.errors import LimitExceeded
 from modelscan.formats.onnx.context import Extent, Reading
 from modelscan.formats.onnx.proto import (
     ATTRIBUTE_FIELDS,
@@ -30,7 +31,8 @@ from modelscan.model import TensorInfo
 from modelscan.wire import FIXED32, LENGTH, VARINT, Field, float32, signed
 
 _KEPT_NUMBERS = 1 << 20
-"""Entries of one list attribute that are kept; tree ensembles have lists of some hundred thousand."""
+"""Entries of one list attribute that are read; tree ensembles have lists of some hundred thousand."""
+_VALUE_FIELDS = frozenset(ATTRIBUTE_FIELDS.values())
 _MESSAGES = frozenset({ATTRIBUTE_T, ATTRIBUTE_G, ATTRIBUTE_TP, ATTRIBUTE_SPARSE})
 """Single messages: pieces of one are merged. In the repeated fields each occurrence is a message of its own."""
 _LISTS = frozenset({ATTRIBUTE_TENSORS, ATTRIBUTE_GRAPHS, ATTRIBUTE_TPS, ATTRIBUTE_SPARSES})
@@ -71,8 +73,11 @@ def parse(reading: Reading, extent: Extent, where: str) -> Attribute:
             one.type = value
         elif number == ATTRIBUTE_REFERENCE and kind == LENGTH:
             reference = wire.text(value, length)
-        elif number in ATTRIBUTE_FIELDS.values():
-            fields.setdefault(number, []).append(entry)
+        elif number in _VALUE_FIELDS:
+            entries = fields.setdefault(number, [])
+            entries.append(entry)
+            if len(entries) > _KEPT_NUMBERS:
+                raise LimitExceeded("entries of an attribute", len(entries), _KEPT_NUMBERS, offset=extent[0])
     if reference:
         one.value = Reference(reference)
         return one

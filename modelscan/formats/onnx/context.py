@@ -19,6 +19,7 @@ MOST_OF_A_KIND = 100
 """Observations of one kind that are told one by one; a file with more of them is told once how many."""
 _METADATA_BYTES = 4 << 20
 """Metadata values kept besides those that name modules: stack traces of every node would be most of the memory."""
+_METADATA_ENTRIES = 10_000
 _NAMING = ("namespace", "pkg.torch.onnx.class_hierarchy", "pkg.torch.onnx.name_scopes")
 
 
@@ -107,7 +108,7 @@ class Reading:
     def metadata(self, entries: list[Extent]) -> dict[str, str]:
         """Metadata of a graph or node; what names no module is kept up to a total size."""
         found = {}
-        for start, end in entries:
+        for start, end in entries[:_METADATA_ENTRIES]:
             key, value = self.entry(start, end - start)
             if key not in _NAMING:
                 self._metadata_left -= len(value)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from modelscan.errors import UnreadableFile
+from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats import Artifact
 from modelscan.formats.onnx import external, integrity, operators, shapes, structure
 from modelscan.formats.onnx.context import Extent, Reading
@@ -67,7 +67,10 @@ def _read(artifact: Artifact, limits: Limits) -> Model:
     try:
         for number, kind, value, length in reading.wire.fields():
             if kind == LENGTH:
-                parts.setdefault(number, []).append((value, value + length))
+                found = parts.setdefault(number, [])
+                found.append((value, value + length))
+                if len(found) > limits.values:
+                    raise LimitExceeded("values", len(found), limits.values, offset=value, where=("model",))
             elif kind == VARINT:
                 numbers[number] = signed(value)
     except UnreadableFile as error:

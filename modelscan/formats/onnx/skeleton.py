@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from modelscan.formats.onnx import proto
+from modelscan.formats.onnx import hazards, proto
 from modelscan.formats.onnx.agreement import Scoped, completes
 from modelscan.formats.onnx.context import Reading
 from modelscan.formats.onnx.payload import dense, small
@@ -74,16 +74,22 @@ class Skeleton:
 
     def model(self, graph: Graph, ir_version: int, opsets: Mapping[str, int], found: Scoped | None = None) -> bytes:
         """The whole model. Where `found` lacks something that the file declares, the declaration is put in."""
-        imports = b"".join(block(8, text(1, domain) + number_field(2, version)) for domain, version in opsets.items())
-        return number_field(1, ir_version) + imports + block(7, self.graph(graph, "", found))
+        domains = hazards.with_hidden_domain(opsets)
+        imports = b"".join(block(8, text(1, domain) + number_field(2, version)) for domain, version in domains.items())
+        return number_field(1, ir_version) + imports + block(7, self.graph(graph, "", found, frozenset()))
 
-    def graph(self, graph: Graph, path: str | None, found: Scoped | None) -> bytes:
+    def graph(self, graph: Graph, path: str | None, found: Scoped | None, untyped: frozenset[str]) -> bytes:
         """A `GraphProto`; `path` is the scope's, None where declared types of another kind than tensors are not looked up."""
         bodies = found.bodies if found is not None else {}
-        parts = [self._node(node, index, bodies) for index, node in enumerate(graph.nodes)]
+        hidden, untyped = hazards.hidden(graph, untyped)
+        parts = [self._node(node, index, bodies, index in hidden, untyped) for index, node in enumerate(graph.nodes)]
         parts.append(text(2, graph.name or "graph"))
         for name, tensor in graph.initializers.items():
-            if name not in graph.sparse:
+            if name in graph.sparse or tensor.encoding == "unreadable":
+                continue
+            if tensor.shape and max(tensor.shape) > hazards.LARGEST_DIMENSION:
+                parts.append(block(11, self._info(TensorInfo(name, tensor.dtype, tensor.shape), None)))
+            else:
                 parts.append(block(5, self._tensor(tensor, name)))
         parts.extend(block(15, self._sparse(one, name)) for name, one in graph.sparse.items() if name in graph.initializers)
         parts.extend(block(11, self._info(one, path)) for one in graph.inputs)
@@ -95,14 +101,14 @@ class Skeleton:
         parts.extend(block(13, self._info(one, path)) for name, one in graph.declared.items() if name in hints)
         return b"".join(parts)
 
-    def _node(self, node: Node, index: int, found: Mapping[tuple[int, str], Scoped]) -> bytes:
-        if self.copied and node.offset is not None and node.nbytes <= _VERBATIM and not node.graphs:
+    def _node(self, node: Node, index: int, found: Mapping[tuple[int, str], Scoped], hidden: bool, untyped: frozenset[str]) -> bytes:
+        if self.copied and not hidden and node.offset is not None and node.nbytes <= _VERBATIM and not node.graphs:
             return block(1, self.reading.wire.read(node.offset, node.nbytes))
         parts = [text(1, name) for name in node.inputs]
         parts.extend(text(2, name) for name in node.outputs)
         parts.append(text(4, node.op))
-        if node.domain:
-            parts.append(text(7, node.domain))
+        if node.domain or hidden:
+            parts.append(text(7, hazards.DOMAIN if hidden else node.domain))
         if node.overload:
             parts.append(text(8, node.overload))
         for name, value in node.attributes.items():
@@ -111,7 +117,9 @@ class Skeleton:
                 parts.append(block(5, text(1, name) + data))
         if self.bodies:
             for name, body in node.graphs.items():
-                parts.append(block(5, text(1, name) + number_field(20, 5) + block(6, self.graph(body, None, found.get((index, name))))))
+                parts.append(
+                    block(5, text(1, name) + number_field(20, 5) + block(6, self.graph(body, None, found.get((index, name)), untyped)))
+                )
         return block(1, b"".join(parts))
 
     def _value(self, value: Any) -> bytes:
@@ -161,7 +169,7 @@ class Skeleton:
         return block(1, self._tensor(one.values, name)) + block(2, self._tensor(one.indices, "")) + dims
 
     def _info(self, info: TensorInfo, path: str | None) -> bytes:
-        bound = self.bind(info)
+        bound = hazards.tamed(self.bind(info))
         if path is not None and info.name in self.raw:
             return text(1, info.name) + block(2, self.raw[info.name])
         extent = self.reading.types.get((path, info.name)) if path is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -62,6 +63,7 @@ Result = TypeVar("Result")
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 """Shared by all nodes without attributes."""
+_DECLARATIONS = {GRAPH_INPUT: "input", GRAPH_OUTPUT: "output", GRAPH_VALUE_INFO: "value_info"}
 _NUMBER_FIELDS = {
     ATTRIBUTE_F: ("float32", "attribute:f"),
     ATTRIBUTE_I: ("int64", "attribute:i"),
@@ -120,6 +122,8 @@ class Scope:
 
     def initializer(self, start: int, end: int, index: int) -> None:
         """Read one dense initializer."""
+        if index >= self.reading.limits.tensors:
+            raise LimitExceeded("tensors", index + 1, self.reading.limits.tensors, offset=start)
         where = f"{self.where}.initializer[{index}]"
         try:
             name, tensor = tensors.stored(self.reading, [(start, end)], where, self.prefix)
@@ -149,14 +153,21 @@ class Scope:
             self.initializers.setdefault(name, tensor.values)
             self.sparse[name] = tensor
 
-    def value(self, into: list[TensorInfo] | dict[str, TensorInfo], start: int, end: int, field: str) -> None:
-        """Read one declared value."""
-        where = f"{self.where}.{field}[{len(into)}]"
-        found = self.guarded(lambda: value_info(self.reading, start, end, self.path), where)
-        if found is not None and isinstance(into, list):
-            into.append(found)
-        elif found is not None and isinstance(into, dict):
-            into[found.name] = found
+    def declaration(self, number: int, start: int, end: int) -> None:
+        """Read one declared input, output or inner value."""
+        field = _DECLARATIONS[number]
+        count = len(self.inputs) if number == GRAPH_INPUT else len(self.outputs) if number == GRAPH_OUTPUT else len(self.declared)
+        try:
+            found = value_info(self.reading, start, end, self.path)
+        except UnreadableFile as error:
+            self.failed(error, f"{self.where}.{field}[{count}]")
+            return
+        if number == GRAPH_INPUT:
+            self.inputs.append(found)
+        elif number == GRAPH_OUTPUT:
+            self.outputs.append(found)
+        else:
+            self.declared[found.name] = found
 
     def values(self) -> dict[str, TensorInfo]:
         """Everything declared, by name."""
@@ -170,29 +181,24 @@ def graph(reading: Reading, extents: list[Extent], path: str, where: str, depth:
     scope = Scope(reading, path, where, depth)
     name = ""
     metadata: list[Extent] = []
-    stored = sparse = 0
+    places: Counter[int] = Counter()
     for number, kind, value, length in reading.messages(extents):
-        end = value + length
         if kind != LENGTH:
             continue
         if number == GRAPH_NODE:
-            scope.node(value, end)
+            scope.node(value, value + length)
         elif number == GRAPH_INITIALIZER:
-            scope.initializer(value, end, stored)
-            stored += 1
-        elif number == GRAPH_VALUE_INFO:
-            scope.value(scope.declared, value, end, "value_info")
-        elif number == GRAPH_INPUT:
-            scope.value(scope.inputs, value, end, "input")
-        elif number == GRAPH_OUTPUT:
-            scope.value(scope.outputs, value, end, "output")
+            scope.initializer(value, value + length, places[number])
+            places[number] += 1
         elif number == GRAPH_SPARSE:
-            scope.sparse_initializer(value, end, sparse)
-            sparse += 1
+            scope.sparse_initializer(value, value + length, places[number])
+            places[number] += 1
+        elif number in _DECLARATIONS and length:
+            scope.declaration(number, value, value + length)
         elif number == GRAPH_NAME:
             name = reading.wire.text(value, length)
-        elif number == GRAPH_METADATA:
-            metadata.append((value, end))
+        elif number == GRAPH_METADATA and length:
+            metadata.append((value, value + length))
     return _finish(scope, name, reading.metadata(metadata), {})
 
 
@@ -213,8 +219,9 @@ def _finish(scope: Scope, name: str, metadata: dict[str, str], opsets: dict[str,
     )
 
 
-def _node(scope: Scope, start: int, end: int, index: int) -> Node:  # noqa: C901 - one branch for each field of the message
+def _node(scope: Scope, start: int, end: int, index: int) -> Node:  # noqa: C901 - a branch for each field
     wire = scope.reading.wire
+    most = scope.reading.limits.values
     text = wire.text
     inputs: list[str] = []
     outputs: list[str] = []
@@ -232,14 +239,16 @@ def _node(scope: Scope, start: int, end: int, index: int) -> Node:  # noqa: C901
             name = text(value, length)
         elif number == NODE_OP:
             op = text(value, length)
-        elif number == NODE_ATTRIBUTE:
+        elif number == NODE_ATTRIBUTE and length:
             found.append((value, value + length))
         elif number == NODE_DOMAIN:
             domain = standard(text(value, length))
         elif number == NODE_OVERLOAD:
             overload = text(value, length)
-        elif number == NODE_METADATA:
+        elif number == NODE_METADATA and length:
             metadata.append((value, value + length))
+        if len(inputs) + len(outputs) + len(found) + len(metadata) > most:
+            raise LimitExceeded("values", most + 1, most, offset=start)
     if not found and not metadata:
         return Node(name, op, domain, tuple(inputs), tuple(outputs), _NOTHING, _NOTHING, _NOTHING, overload, start, end - start)
     plain: dict[str, Any] = {}
@@ -351,7 +360,7 @@ def function(reading: Reading, extent: Extent, index: int) -> Function:
     for start, end in parts.get(FUNCTION_NODE, ()):
         scope.node(start, end)
     for start, end in parts.get(FUNCTION_VALUE_INFO, ()):
-        scope.value(scope.declared, start, end, "value_info")
+        scope.declaration(GRAPH_VALUE_INFO, start, end)
     defaults: dict[str, Any] = {}
     owner = Owner(scope, "", domain, "defaults", "", where)
     for place, piece in enumerate(parts.get(FUNCTION_DEFAULT, ())):
