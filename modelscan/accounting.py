@@ -104,6 +104,9 @@ def _solve(specs: Iterable[WeightSpec], claims: dict[str, list[Claim]]) -> tuple
 
 def _rows(spec: WeightSpec, claims: Iterable[Claim], seen: set[Share]) -> Iterator[Row]:
     claims = tuple(claims)
+    if not claims and spec.embedded:
+        yield Row(spec, None, Verdict.MATCH if _witnessed(spec) else Verdict.INFERRED)
+        return
     if not claims:
         if not spec.optional:
             yield Row(spec, None, Verdict.MISSING, f"no stored tensor for {spec.role}, expected shape {shape_text(spec.shape)}")

@@ -117,6 +117,8 @@ class WeightSpec:
     """False for what is stored but is no parameter of the layer (scales and zero points of an ONNX quantisation)."""
     optional: bool = False
     """True when a file without it is still right (a state that not every version stores)."""
+    embedded: bool = False
+    """Whether the values stand in an attribute of the operator (tree ensembles): counted by formula, no stored tensor is compared."""
 
     @property
     def term(self) -> Term:

@@ -29,7 +29,9 @@ def weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tup
     for draft in found.drafts:
         view = draft.view or setting.views.get(draft.value)
         if view is None:
-            specs.append(WeightSpec(_unique(draft.role, roles), _dims(draft.extents, ()), trainable=None, multiplied=draft.multiplied))
+            role = _unique(draft.role, roles)
+            dims = _dims(draft.extents, ())
+            specs.append(WeightSpec(role, dims, trainable=None, multiplied=draft.multiplied, embedded=draft.embedded))
             continue
         view = settled(view, setting.flow)
         for number, piece in enumerate(view.pieces):

@@ -36,6 +36,8 @@ PARAMETERS: dict[str, tuple[int, ...]] = {
 }
 """Inputs that steer an operator and are no weights, whatever their type."""
 
+MACHINE_LEARNING = "ai.onnx.ml"
+"""Domain whose models stand in attributes."""
 COMPOSED = frozenset(("Mul", "Softmax", "Div"))
 """Operators at which a layer without weights may end that an exporter took apart."""
 
@@ -45,7 +47,7 @@ def recognise(setting: Setting) -> list[Found]:
     found: list[Found] = []
     for call in setting.flow.calls:
         weighted = _takes_stored(setting, call)
-        if call.index in setting.taken or not (weighted or call.op in COMPOSED):
+        if call.index in setting.taken or not (weighted or call.op in COMPOSED or call.node.domain == MACHINE_LEARNING):
             continue
         site = Site(setting, call)
         function = LAYERS.get(call.op)

@@ -111,7 +111,8 @@ def _of_call(setting: Setting, call: Call) -> Row:
 def _place(setting: Setting, made: list[Row]) -> None:
     """Rows without a scope of their own stand beside the layer before them, or in their control-flow body."""
     told = [row for row in made if row.place.scope]
-    strip = len({row.place.scope[0] for row in told if row.place.rooted}) == 1 and all(len(row.place.scope) > 1 for row in told)
+    roots = {row.place.scope[0] for row in told if row.place.rooted}
+    strip = len(roots) == 1 and all(len(row.place.scope) > 1 for row in told) and len({row.place.scope[1] for row in told}) > 1
     before: dict[int, Place] = {}
     for row in made:
         place, body = row.place, row.calls[0].owner

@@ -27,6 +27,8 @@ class Draft:
     counted: bool = True
     logical: tuple[Extent, ...] | None = None
     dtype: str | None = None
+    embedded: bool = False
+    """Whether the values stand in an attribute."""
     view: View | None = None
     """How the layer sees it, where that is not how its operator gets it (a bias added behind a reshape)."""
 

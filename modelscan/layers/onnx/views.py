@@ -63,8 +63,9 @@ def stored_views(flow: Flow) -> dict[int, View]:
     found: dict[int, View] = {}
     for value, tensor in enumerate(flow.tensors):
         if tensor is not None:
-            zero = (0,) * len(tensor.shape)
-            found[value] = View(tensor.shape, (Piece(value, zero, tensor.shape),), dtype=tensor.dtype)
+            sparse = flow.sparse.get(value)
+            shape = tensor.shape if sparse is None else sparse.shape
+            found[value] = View(shape, (Piece(value, (0,) * len(shape), shape),), dtype=tensor.dtype)
     return found
 
 

@@ -19,6 +19,8 @@ def channelwise(site: Site) -> Found | None:
     roles = ROLES[site.call.op]
     if all(site.view(place) is None for place in range(1, len(roles) + 1)):
         return None
+    if site.call.op == "InstanceNormalization" and _identity(site):
+        return Found(site.call.op, site.call)
     channels = Quantity("channels").activation(site.axis(0, 1), site.name(0))
     for place, role in enumerate(roles, start=1):
         site.stored(channels, place, 0, f"{role} length")
@@ -29,6 +31,12 @@ def channelwise(site: Site) -> Found | None:
     names = ("epsilon", "momentum", "num_groups")
     found.config = {name: site.call.attribute(name) for name in names if site.call.attribute(name) is not None}
     return found
+
+
+def _identity(site: Site) -> bool:
+    """Whether scale and bias are the ones and zeros that exporters fill in for a normalisation without parameters."""
+    scale, bias = (site.flow.contents.get(site.value(place)) for place in (1, 2))
+    return scale is not None and bias is not None and set(scale) == {1} and set(bias) == {0}
 
 
 @layer("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")

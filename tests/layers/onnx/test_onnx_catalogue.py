@@ -1,0 +1,315 @@
+"""Formula, verdict and witnesses of each kind of layer, on models made by hand."""
+
+from __future__ import annotations
+
+import pytest
+from onnx_graphs import FLOAT16, INT8, INT32, UINT8, accounts, agreed, info, ints, model, node, only, weight, witnesses
+
+from modelscan.model import Verdict
+
+X = info("x", ["N", 8])
+CASES = {
+    # name: (nodes, input, output, tensors, parameters, symbolic formula)
+    "dense": (
+        [node("MatMul", ["x", "w"], ["m"]), node("Add", ["m", "b"], ["y"])],
+        X,
+        info("y", ["N", 5]),
+        [weight("w", 8, 5), weight("b", 5)],
+        45,
+        "units × (inputs + 1)",
+    ),
+    "dense, bias first": (
+        [node("MatMul", ["x", "w"], ["m"]), node("Add", ["b", "m"], ["y"])],
+        X,
+        info("y", ["N", 5]),
+        [weight("w", 8, 5), weight("b", 1, 5)],
+        45,
+        "units × (inputs + 1)",
+    ),
+    "dense, scalar addition is no bias": (
+        [node("MatMul", ["x", "w"], ["m"]), node("Add", ["m", "b"], ["y"])],
+        X,
+        info("y", ["N", 5]),
+        [weight("w", 8, 5), weight("b", 1)],
+        40,
+        "inputs × units",
+    ),
+    "dense through transpose": (
+        [node("Transpose", ["w"], ["t"]), node("MatMul", ["x", "t"], ["y"])],
+        X,
+        info("y", ["N", 5]),
+        [weight("w", 5, 8)],
+        40,
+        "inputs × units",
+    ),
+    "gemm": (
+        [node("Gemm", ["x", "w", "b"], ["y"], transB=1)],
+        X,
+        info("y", ["N", 5]),
+        [weight("w", 5, 8), weight("b", 5)],
+        45,
+        "units × (inputs + 1)",
+    ),
+    "einsum": (
+        [node("Einsum", ["x", "w"], ["e"], equation="btd,dhk->bthk"), node("Add", ["e", "b"], ["y"])],
+        info("x", ["N", 3, 8]),
+        info("y", ["N", 3, 2, 5]),
+        [weight("w", 8, 2, 5), weight("b", 2, 5)],
+        90,
+        "units_h × units_k × (inputs + 1)",
+    ),
+    "conv": (
+        [node("Conv", ["x", "w", "b"], ["y"], kernel_shape=[3, 3])],
+        info("x", ["N", 3, 9, 9]),
+        info("y", ["N", 4, 7, 7]),
+        [weight("w", 4, 3, 3, 3), weight("b", 4)],
+        112,
+        "filters × (channels × kernel_height × kernel_width + 1)",
+    ),
+    "depthwise": (
+        [node("Conv", ["x", "w"], ["y"], kernel_shape=[3], group=6)],
+        info("x", ["N", 6, 9]),
+        info("y", ["N", 6, 7]),
+        [weight("w", 6, 1, 3)],
+        18,
+        "filters × channels/groups × kernel_size",
+    ),
+    "conv transpose": (
+        [node("ConvTranspose", ["x", "w", "b"], ["y"], kernel_shape=[2, 2], strides=[2, 2])],
+        info("x", ["N", 3, 4, 4]),
+        info("y", ["N", 5, 8, 8]),
+        [weight("w", 3, 5, 2, 2), weight("b", 5)],
+        65,
+        "filters × (channels × kernel_height × kernel_width + 1)",
+    ),
+    "batch normalization": (
+        [node("BatchNormalization", ["x", "s", "b", "m", "v"], ["y"])],
+        info("x", ["N", 6, 4]),
+        info("y", ["N", 6, 4]),
+        [weight(name, 6) for name in "sbmv"],
+        24,
+        "4 × channels",
+    ),
+    "layer normalization": (
+        [node("LayerNormalization", ["x", "s", "b"], ["y"])],
+        X,
+        info("y", ["N", 8]),
+        [weight("s", 8), weight("b", 8)],
+        16,
+        "2 × width",
+    ),
+    "prelu": (
+        [node("PRelu", ["x", "s"], ["y"])],
+        info("x", ["N", 6, 4, 4]),
+        info("y", ["N", 6, 4, 4]),
+        [weight("s", 6, 1, 1)],
+        6,
+        "size_1",
+    ),
+    "lstm": (
+        [node("LSTM", ["x", "w", "r", "b"], ["y"], hidden_size=7)],
+        info("x", [5, "N", 8]),
+        info("y", [5, 1, "N", 7]),
+        [weight("w", 1, 28, 8), weight("r", 1, 28, 7), weight("b", 1, 56)],
+        4 * 7 * (8 + 7 + 2),
+        "4 × hidden × (inputs + hidden + 2)",
+    ),
+    "gru, both directions": (
+        [node("GRU", ["x", "w", "r", "b"], ["y"], hidden_size=7, direction="bidirectional")],
+        info("x", [5, "N", 8]),
+        info("y", [5, 2, "N", 7]),
+        [weight("w", 2, 21, 8), weight("r", 2, 21, 7), weight("b", 2, 42)],
+        2 * 3 * 7 * (8 + 7 + 2),
+        "3 × directions × hidden × (inputs + hidden + 2)",
+    ),
+    "lstm with peepholes": (
+        [node("LSTM", ["x", "w", "r", "b", "", "", "", "p"], ["y"], hidden_size=7)],
+        info("x", [5, "N", 8]),
+        info("y", [5, 1, "N", 7]),
+        [weight("w", 1, 28, 8), weight("r", 1, 28, 7), weight("b", 1, 56), weight("p", 1, 21)],
+        4 * 7 * (8 + 7 + 2) + 21,
+        "hidden × (4 × inputs + 4 × hidden + 11)",
+    ),
+    "attention": (
+        [node("Attention", ["x", "w", "b"], ["y"], domain="com.microsoft", num_heads=2)],
+        info("x", ["N", 3, 8]),
+        info("y", ["N", 3, 8]),
+        [weight("w", 8, 24), weight("b", 24)],
+        9 * 24,
+        "3 × hidden × (inputs + 1)",
+    ),
+    "skip layer normalization": (
+        [node("SkipLayerNormalization", ["x", "x", "g", "b", "c"], ["y"], domain="com.microsoft")],
+        info("x", ["N", 3, 8]),
+        info("y", ["N", 3, 8]),
+        [weight("g", 8), weight("b", 8), weight("c", 8)],
+        24,
+        "3 × width",
+    ),
+    "elementwise table": (
+        [node("Add", ["x", "p"], ["y"])],
+        info("x", ["N", 3, 8]),
+        info("y", ["N", 3, 8]),
+        [weight("p", 1, 3, 8)],
+        24,
+        "size_2 × size_3",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_formula_equals_the_store_and_every_dimension_has_a_witness(case, tmp_path):
+    nodes, x, y, tensors, parameters, formula = CASES[case]
+    account = only(model(nodes, [x], [y], tensors), tmp_path)
+    assert account.parameters == parameters
+    assert account.formula.symbolic == formula
+    assert agreed(account), [(row.spec.role, row.problem, witnesses(account, row.spec.role)) for row in account.rows]
+
+
+def test_a_width_that_nothing_else_tells_is_inferred(tmp_path):
+    nodes = [node("MatMul", ["x", "w"], ["y"])]
+    account = only(model(nodes, [X], [info("y", ["N", "M"])], [weight("w", 8, 5)]), tmp_path)
+    assert account.verdict is Verdict.INFERRED
+    assert witnesses(account, "kernel") == {"inputs": "activation x", "units": None}
+
+
+def test_a_tensor_is_no_witness_for_itself(tmp_path):
+    """x · W and its own result are all there is: the sum of both must not attest the width."""
+    nodes = [node("MatMul", ["x", "w"], ["m"]), node("Sigmoid", ["m"], ["s"]), node("Mul", ["m", "s"], ["y"])]
+    account = only(model(nodes, [X], [info("y", ["N", "M"])], [weight("w", 8, 5)]), tmp_path)
+    assert account.verdict is Verdict.INFERRED
+
+
+def test_the_next_layer_attests_the_width(tmp_path):
+    nodes = [node("MatMul", ["x", "w"], ["m"]), node("Relu", ["m"], ["r"]), node("MatMul", ["r", "v"], ["y"], name="head")]
+    found, _ = accounts(model(nodes, [X], [info("y", ["N", "M"])], [weight("w", 8, 5), weight("v", 5, 3)]), tmp_path)
+    first, second = found.values()
+    assert agreed(first)
+    assert witnesses(first, "kernel")["units"] == "input of head"
+    assert second.verdict is Verdict.INFERRED
+
+
+def test_a_flattened_convolution_is_attested_by_the_layer_behind(tmp_path):
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], kernel_shape=[3, 3]),
+        node("Flatten", ["c"], ["f"]),
+        node("MatMul", ["f", "v"], ["y"]),
+    ]
+    tensors = [weight("w", 4, 3, 3, 3), weight("v", 4 * 7 * 7, 2)]
+    found, _ = accounts(model(nodes, [info("x", ["N", 3, 9, 9])], [info("y", ["N", 2])], tensors), tmp_path)
+    assert all(agreed(one) for one in found.values())
+
+
+def test_two_kernels_joined_for_one_operator_are_checked_piece_by_piece(tmp_path):
+    """Bidirectional weights that an exporter concatenates in the graph."""
+    nodes = [
+        node("Unsqueeze", ["wf", "zero"], ["wf1"]),
+        node("Unsqueeze", ["wb", "zero"], ["wb1"]),
+        node("Concat", ["wf1", "wb1"], ["w"], axis=0),
+        node("GRU", ["x", "w", "r"], ["y"], hidden_size=7, direction="bidirectional"),
+    ]
+    tensors = [weight("wf", 21, 8), weight("wb", 21, 8), weight("r", 2, 21, 7), ints("zero", 0)]
+    account = only(model(nodes, [info("x", [5, "N", 8])], [info("y", [5, 2, "N", 7])], tensors), tmp_path)
+    assert account.parameters == 2 * 21 * (8 + 7)
+    assert agreed(account)
+
+
+def test_gates_cut_and_joined_in_another_order_are_one_weight(tmp_path):
+    """PyTorch's gate order is not ONNX': its exporter slices and joins again."""
+    cuts = [node("Slice", ["w", f"s{n}", f"e{n}", "zero"], [f"g{n}"]) for n in range(3)]
+    bounds = [ints(f"s{n}", 7 * n) for n in range(3)] + [ints(f"e{n}", 7 * n + 7) for n in range(3)]
+    nodes = [
+        *cuts,
+        node("Concat", ["g1", "g0", "g2"], ["w2"], axis=0),
+        node("Unsqueeze", ["w2", "zero"], ["w3"]),
+        node("GRU", ["x", "w3", "r"], ["y"], hidden_size=7),
+    ]
+    tensors = [weight("w", 21, 8), weight("r", 1, 21, 7), ints("zero", 0), *bounds]
+    found, result = accounts(model(nodes, [info("x", [5, "N", 8])], [info("y", [5, 1, "N", 7])], tensors), tmp_path)
+    assert sum(one.parameters for one in found.values()) == 21 * (8 + 7) == result.totals.stored
+    assert all(one.verdict is Verdict.MATCH for one in found.values())
+
+
+def test_one_kernel_split_for_three_layers_is_counted_once(tmp_path):
+    nodes = [node("Split", ["w"], ["q", "k", "v"], axis=1), *(node("MatMul", ["x", one], [f"y{one}"]) for one in "qkv")]
+    outputs = [info(f"y{one}", ["N", 5]) for one in "qkv"]
+    found, result = accounts(model(nodes, [X], outputs, [weight("w", 8, 15)]), tmp_path)
+    assert [one.parameters for one in found.values()] == [40, 40, 40]
+    assert result.totals.total == result.totals.stored == 120
+    assert all(agreed(one) for one in found.values())
+
+
+def test_a_tied_weight_counts_once(tmp_path):
+    nodes = [node("MatMul", ["x", "w"], ["m"]), node("MatMul", ["m", "w"], ["y"])]
+    _, result = accounts(model(nodes, [X], [info("y", ["N", 8])], [weight("w", 8, 8)]), tmp_path)
+    assert result.totals.total == result.totals.stored == 64
+
+
+def test_quantised_kernels_count_and_their_scales_do_not(tmp_path):
+    nodes = [
+        node("DequantizeLinear", ["wq", "s", "z"], ["w"], axis=1),
+        node("DequantizeLinear", ["bq", "sb"], ["b"]),
+        node("MatMul", ["x", "w"], ["m"]),
+        node("Add", ["m", "b"], ["y"]),
+    ]
+    tensors = [weight("wq", 8, 5, dtype=INT8), weight("s", 5), weight("z", 5, dtype=INT8), weight("bq", 5, dtype=INT32), weight("sb", 1)]
+    account = only(model(nodes, [X], [info("y", ["N", 5])], tensors), tmp_path)
+    assert account.parameters == 45
+    assert agreed(account)
+    assert {row.spec.role for row in account.rows if not row.spec.counted} == {"kernel_scale", "kernel_zero_point", "bias_scale"}
+
+
+def test_packed_kernels_state_their_logical_size(tmp_path):
+    """MatMulNBits of 64 inputs and 10 units, blocks of 32 in 4 bits: 10 × 2 × 16 bytes hold 640 weights."""
+    nodes = [node("MatMulNBits", ["x", "w", "s"], ["y"], domain="com.microsoft", K=64, N=10, bits=4, block_size=32)]
+    tensors = [weight("w", 10, 2, 16, dtype=UINT8), weight("s", 20)]
+    account = only(model(nodes, [info("x", ["N", 64])], [info("y", ["N", 10])], tensors), tmp_path)
+    assert (account.parameters, account.logical, account.macs) == (320, 640, 640)
+    assert agreed(account)
+
+
+def test_an_operator_without_a_formula_is_listed_and_counted(tmp_path):
+    nodes = [node("Mystery", ["x", "w"], ["y"], domain="custom")]
+    proto = model(nodes, [X], [info("y", ["N", 5])], [weight("w", 8, 5)], domains=("custom",))
+    account = only(proto, tmp_path)
+    assert (account.verdict, account.parameters, account.formula) == (Verdict.UNKNOWN, 40, None)
+
+
+def test_a_mask_is_a_buffer_and_no_parameter(tmp_path):
+    from onnx import TensorProto, helper
+
+    mask = helper.make_tensor("mask", TensorProto.BOOL, (4, 4), bytes(16), raw=True)
+    low = helper.make_tensor("low", TensorProto.FLOAT, (), [-1e9])
+    nodes = [node("Where", ["mask", "x", "low"], ["y"])]
+    found, result = accounts(model(nodes, [info("x", ["N", 4, 4])], [info("y", ["N", 4, 4])], [mask, low]), tmp_path)
+    account = next(iter(found.values()))
+    assert account.layer.type == "Buffer"
+    assert (result.totals.total, result.totals.stored, result.totals.constants) == (0, 0, 17)
+
+
+def test_embedding_width_is_attested_and_its_vocabulary_is_not(tmp_path):
+    nodes = [node("Gather", ["w", "x"], ["e"]), node("MatMul", ["e", "v"], ["y"])]
+    from onnx_graphs import INT64
+
+    found, _ = accounts(model(nodes, [info("x", ["N"], INT64)], [info("y", ["N", 3])], [weight("w", 50, 8), weight("v", 8, 3)]), tmp_path)
+    table, _ = found.values()
+    assert table.layer.type == "Embedding"
+    assert witnesses(table, "embeddings") == {"vocabulary": None, "width": "input of MatMul_1"}
+
+
+def test_element_types_must_agree(tmp_path):
+    nodes = [node("MatMul", ["x", "w"], ["y"])]
+    account = only(model(nodes, [X], [info("y", ["N", 5])], [weight("w", 8, 5, dtype=FLOAT16)]), tmp_path)
+    assert account.verdict is Verdict.MISMATCH
+    assert "float16" in account.rows[0].problem
+
+
+def test_sparse_kernels_have_the_dense_shape(tmp_path):
+    from onnx import helper
+
+    proto = model([node("MatMul", ["x", "w"], ["y"])], [X], [info("y", ["N", 5])])
+    values, indices = weight("w", 3), ints("w_indices", 0, 7, 21)
+    proto.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [8, 5]))
+    account = only(proto, tmp_path)
+    assert account.parameters == 40
+    assert agreed(account)
