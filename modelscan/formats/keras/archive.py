@@ -13,6 +13,7 @@ from modelscan.formats import Artifact
 from modelscan.formats.keras import weights
 from modelscan.formats.keras.blocks import BlockReader
 from modelscan.formats.keras.document import parse_json
+from modelscan.formats.keras.objects import note_objects
 from modelscan.formats.keras.zipped import Archive
 from modelscan.limits import Limits
 from modelscan.model import Model, Observation, StoredTensor
@@ -61,6 +62,7 @@ def read(artifact: Artifact, limits: Limits) -> Model:
     archive.note_members(seen, {CONFIG, METADATA, WEIGHTS, "model.weights.npz", "model.weights.json"}, _EXPECTED)
     metadata = _document(archive, METADATA, limits, seen)
     config = _document(archive, CONFIG, limits, seen)
+    note_objects(config, CONFIG, seen)
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     block = None
     if config is not None:

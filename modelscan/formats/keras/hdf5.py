@@ -13,6 +13,7 @@ from modelscan.formats.keras.document import parse_json
 from modelscan.formats.keras.legacy import LegacyWeights, text_attribute
 from modelscan.formats.keras.listing import layers_of
 from modelscan.formats.keras.mapping import CONTAINERS
+from modelscan.formats.keras.objects import note_objects
 from modelscan.formats.keras.store import SIGNATURE, Store, load, open_store, superblock_end
 from modelscan.limits import Limits
 from modelscan.model import Layer, Model, Observation, StoredTensor
@@ -49,6 +50,8 @@ def read(artifact: Artifact, limits: Limits) -> Model:
         except UnreadableFile as error:
             seen.append(Observation(error.kind, str(error), where="model_config"))
     facts: dict[str, Any] = {"training_config": _document(top, "training_config", limits, seen)}
+    note_objects(config, "model_config", seen)
+    note_objects(facts["training_config"], "training_config", seen)
     has_weights_group = any(path == "model_weights" or path.startswith("model_weights/") for path in (*store.attributes, *store.tensors))
     root = "model_weights" if has_weights_group else ""
     groups = store.attributes.get(root, {})
