@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from modelscan.discover import Discovery, discover
 from modelscan.errors import ConfigError
@@ -53,10 +54,22 @@ def examine_all(
 ) -> Iterator[ModelReport]:
     """The reports in the order of the targets."""
     if isolate and can_isolate():
-        yield from Pool(_examine, _failed, options, limits, jobs or os.cpu_count() or 1).run(targets)
+        reports = Pool(_examine, _failed, options, limits, jobs or os.cpu_count() or 1).run(targets)
+        for path, report in zip(targets, reports, strict=True):
+            yield _without_inference(path, report, options, limits) if _died(report) and options.inference else report
     else:
         for path in targets:
             yield _examine(path, options, limits)
+
+
+def _died(report: ModelReport) -> bool:
+    return not report.readable and any(one.name in ("reader-crash", "reader-timeout") for one in report.findings)
+
+
+def _without_inference(path: str, report: ModelReport, options: ReadOptions, limits: Limits) -> ModelReport:
+    """A second try that keeps native inference away from a file that its worker did not survive; the finding stays."""
+    second = next(Pool(_examine, _failed, replace(options, inference=False), limits, 1).run([path]))
+    return replace(second, findings=(*report.findings, *second.findings)) if second.readable else report
 
 
 def _examine(path: str, options: ReadOptions | None, limits: Limits) -> ModelReport:

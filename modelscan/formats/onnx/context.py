@@ -105,22 +105,36 @@ class Reading:
                 value = self.wire.text(at, min(size, self.limits.name_bytes))
         return key, value
 
-    def metadata(self, entries: list[Extent]) -> dict[str, str]:
+    def metadata(self, entries: list[Extent], where: str) -> dict[str, str]:
         """Metadata of a graph or node; what names no module is kept up to a total size."""
-        found = {}
-        for start, end in entries[:_METADATA_ENTRIES]:
-            key, value = self.entry(start, end - start)
-            if key not in _NAMING:
-                self._metadata_left -= len(value)
-                if self._metadata_left < 0:
-                    continue
-            found[key] = value
+        found: dict[str, str] = {}
+        try:
+            for start, end in entries[:_METADATA_ENTRIES]:
+                key, value = self.entry(start, end - start)
+                if key not in _NAMING:
+                    self._metadata_left -= len(value)
+                    if self._metadata_left < 0:
+                        continue
+                found[key] = value
+        except UnreadableFile as error:
+            self.note_error(error, f"{where}.metadata_props")
         return found
 
-    def opset(self, start: int, length: int) -> tuple[str, int]:
+    def opsets(self, entries: list[Extent], where: str) -> dict[str, int]:
+        """Version by domain."""
+        found: dict[str, int] = {}
+        try:
+            for start, end in entries:
+                domain, version = self._opset(start, end)
+                found[domain] = version
+        except UnreadableFile as error:
+            self.note_error(error, f"{where}.opset_import")
+        return found
+
+    def _opset(self, start: int, end: int) -> tuple[str, int]:
         """Domain and version (`OperatorSetIdProto`)."""
         domain, version = "", 0
-        for number, kind, at, size in self.wire.fields(start, start + length):
+        for number, kind, at, size in self.wire.fields(start, end):
             if number == 1 and kind == LENGTH:
                 domain = standard(self.wire.text(at, size))
             elif number == 2 and kind == VARINT:

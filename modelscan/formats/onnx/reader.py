@@ -79,7 +79,7 @@ def _read(artifact: Artifact, limits: Limits) -> Model:
     if broken:
         reading.note_error(broken[0], "")
     external.check_layout(reading)
-    facts = _facts(reading, parts, numbers)
+    facts = _facts(reading, graph, parts, numbers)
     graph = integrity.check(reading, graph)
     operators.check(reading, graph, facts, MODEL_GRAPH in parts)
     graph = _with_shapes(reading, graph, facts["ir_version"])
@@ -104,23 +104,37 @@ def _graph(reading: Reading, parts: dict[int, list[Extent]]) -> Graph:
     graph = structure.graph(reading, extents, "", "graph", 0) if extents else Graph()
     functions: dict[FunctionKey, Function] = {}
     for index, extent in enumerate(parts.get(MODEL_FUNCTIONS, ())):
-        one = structure.function(reading, extent, index)
+        where = f"functions[{index}]"
+        try:
+            one = structure.function(reading, extent, index)
+        except UnreadableFile as error:
+            reading.note_error(error, where)
+            continue
         if one.key in functions:
             text = f"function {one.domain}.{one.name} is defined twice"
-            reading.note("duplicate-function", text, layer=one.name, offset=extent[0], where=f"functions[{index}]")
+            reading.note("duplicate-function", text, layer=one.name, offset=extent[0], where=where)
         functions.setdefault(one.key, one)
     training: dict[str, Graph] = {}
     for index, extent in enumerate(parts.get(MODEL_TRAINING, ())):
-        inner: dict[int, list[Extent]] = {}
+        training.update(_training(reading, extent, index))
+    opsets = reading.opsets(parts.get(MODEL_OPSETS, []), "model")
+    return replace(graph, opsets=opsets, functions=functions, training=training)
+
+
+def _training(reading: Reading, extent: Extent, index: int) -> dict[str, Graph]:
+    """The graphs of one `TrainingInfoProto` by path."""
+    found: dict[int, list[Extent]] = {}
+    try:
         for number, kind, value, length in reading.wire.fields(*extent):
             if kind == LENGTH:
-                inner.setdefault(number, []).append((value, value + length))
-        for number, key in ((1, "initialization"), (2, "algorithm")):
-            if number in inner:
-                path = f"training[{index}]/{key}"
-                training[path] = structure.graph(reading, inner[number], path, f"training_info[{index}].{key}", 0)
-    opsets = dict(reading.opset(start, end - start) for start, end in parts.get(MODEL_OPSETS, ()))
-    return replace(graph, opsets=opsets, functions=functions, training=training)
+                found.setdefault(number, []).append((value, value + length))
+    except UnreadableFile as error:
+        reading.note_error(error, f"training_info[{index}]")
+    return {
+        f"training[{index}]/{key}": structure.graph(reading, found[number], f"training[{index}]/{key}", f"training_info[{index}].{key}", 0)
+        for number, key in ((1, "initialization"), (2, "algorithm"))
+        if number in found
+    }
 
 
 def _with_shapes(reading: Reading, graph: Graph, ir_version: int | None) -> Graph:
@@ -134,13 +148,13 @@ def _with_shapes(reading: Reading, graph: Graph, ir_version: int | None) -> Grap
     return replace(graph, values=values, inlined=seen_through)
 
 
-def _facts(reading: Reading, parts: dict[int, list[Extent]], numbers: dict[int, int]) -> dict[str, Any]:
+def _facts(reading: Reading, graph: Graph, parts: dict[int, list[Extent]], numbers: dict[int, int]) -> dict[str, Any]:
     """What the file says of itself."""
     facts: dict[str, Any] = {
         "ir_version": numbers.get(MODEL_IR_VERSION),
         "model_version": numbers.get(MODEL_VERSION),
-        "opsets": dict(reading.opset(start, end - start) for start, end in parts.get(MODEL_OPSETS, ())),
-        "metadata": reading.metadata(parts.get(MODEL_METADATA, [])),
+        "opsets": graph.opsets,
+        "metadata": reading.metadata(parts.get(MODEL_METADATA, []), "model"),
     }
     for number, key in _TEXTS.items():
         for start, end in parts.get(number, ()):

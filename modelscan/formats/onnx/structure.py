@@ -179,10 +179,20 @@ def graph(reading: Reading, extents: list[Extent], path: str, where: str, depth:
     if depth > reading.limits.nesting:
         raise LimitExceeded("nesting", depth, reading.limits.nesting, offset=extents[0][0] if extents else None)
     scope = Scope(reading, path, where, depth)
+    try:
+        name, metadata = _walk(scope, extents)
+    except UnreadableFile as error:  # what came before stays
+        scope.failed(error, where)
+        name, metadata = "", []
+    return _finish(scope, name, reading.metadata(metadata, where), {})
+
+
+def _walk(scope: Scope, extents: list[Extent]) -> tuple[str, list[Extent]]:
+    """Everything in a graph, into its scope; its name and the extents of its metadata."""
     name = ""
     metadata: list[Extent] = []
     places: Counter[int] = Counter()
-    for number, kind, value, length in reading.messages(extents):
+    for number, kind, value, length in scope.reading.messages(extents):
         if kind != LENGTH:
             continue
         if number == GRAPH_NODE:
@@ -196,10 +206,10 @@ def graph(reading: Reading, extents: list[Extent], path: str, where: str, depth:
         elif number in _DECLARATIONS and length:
             scope.declaration(number, value, value + length)
         elif number == GRAPH_NAME:
-            name = reading.wire.text(value, length)
+            name = scope.reading.wire.text(value, length)
         elif number == GRAPH_METADATA and length:
             metadata.append((value, value + length))
-    return _finish(scope, name, reading.metadata(metadata), {})
+    return name, metadata
 
 
 def _finish(scope: Scope, name: str, metadata: dict[str, str], opsets: dict[str, int]) -> Graph:
@@ -257,7 +267,7 @@ def _node(scope: Scope, start: int, end: int, index: int) -> Node:  # noqa: C901
         owner = Owner(scope, op, domain, name or f"{op}_{index}", outputs[0] if outputs else "", f"{scope.where}.node[{index}]")
         for place, extent in enumerate(found):
             owner.attribute(extent, place, plain, graphs)
-    notes = scope.reading.metadata(metadata) if metadata else {}
+    notes = scope.reading.metadata(metadata, scope.where) if metadata else {}
     return Node(name, op, domain, tuple(inputs), tuple(outputs), plain, graphs, notes, overload, start, end - start)
 
 
@@ -365,8 +375,8 @@ def function(reading: Reading, extent: Extent, index: int) -> Function:
     owner = Owner(scope, "", domain, "defaults", "", where)
     for place, piece in enumerate(parts.get(FUNCTION_DEFAULT, ())):
         owner.attribute(piece, place, defaults, {})
-    opsets = dict(reading.opset(start, end - start) for start, end in parts.get(FUNCTION_OPSETS, ()))
-    body = _finish(scope, name, reading.metadata(parts.get(FUNCTION_METADATA, [])), opsets)
+    opsets = reading.opsets(parts.get(FUNCTION_OPSETS, []), where)
+    body = _finish(scope, name, reading.metadata(parts.get(FUNCTION_METADATA, []), where), opsets)
     return Function(
         name, standard(domain), texts(FUNCTION_INPUT), texts(FUNCTION_OUTPUT), body, texts(FUNCTION_ATTRIBUTE), defaults, overload
     )
