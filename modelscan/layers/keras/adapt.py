@@ -118,7 +118,7 @@ def _with_lora(c: Config, derived: Derived, rank: int) -> Derived:
         first, second = [*full[:-1], r], [r, full[-1]]
         if c.type == "EinsumDense" and len(full) > 2:
             first, second = [*full[:-1], r], [r, full[-1]]
-        weights[at] = replace(spec, trainable=False)
+        weights[at] = replace(spec, trainable=False, dtype=None)  # merging computes in the policy's compute type
         for role, dims in ((f"lora_{spec.role}_a", first), (f"lora_{spec.role}_b", second)):
             weights.append(c.weight(role, *dims, dtype=None, optional=True, key="lora"))
         break

@@ -94,7 +94,7 @@ def _einsum_output(c: Config, left: str, right: str, elided: str, target: list[o
     """(batch, …) + output_shape, the elided dimensions in their place."""
     if c.input is None:
         return None
-    elided_dims = c.input[1 : 1 + _elided_rank(c, left)] if elided == "left" else c.input[len(left) :] if elided == "right" else ()
+    elided_dims = c.input[1 : _elided_rank(c, left)] if elided == "left" else c.input[len(left) :] if elided == "right" else ()
     kept = tuple(one if isinstance(one, int) else None for one in target)
     if elided == "left":
         return (c.input[0], *elided_dims, *kept)
@@ -116,6 +116,12 @@ def prelu(c: Config) -> Derived:
     return Derived([c.weight("alpha", *dims)], (shape,), 0)
 
 
+@layer("LayerScale")
+def layer_scale(c: Config) -> Derived:
+    """A learned factor per channel; source: `keras/src/applications/convnext.py`."""
+    return Derived([c.weight("gamma", c.dim("projection_dim"))], c.inputs[:1] or (None,), 0)
+
+
 for _name in (
     "Activation",
     "ReLU",
@@ -134,6 +140,7 @@ for _name in (
     "Masking",
     "Identity",
     "UnitNormalization",
+    "StochasticDepth",
 ):
     layer(_name)(same)
 

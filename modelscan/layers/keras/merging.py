@@ -22,9 +22,9 @@ def broadcast(shapes: list[Shape]) -> Shape:
     return tuple(result)
 
 
-@layer("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
+@layer("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "CustomScaleLayer")
 def elementwise(c: Config) -> Derived:
-    """Elementwise over all inputs. Axis 0 is the batch and never broadcast."""
+    """Elementwise over all inputs. Axis 0 is the batch and never broadcast. (CustomScaleLayer is InceptionResNetV2's scaled sum.)"""
     return _elementwise(c)
 
 

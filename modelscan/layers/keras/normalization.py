@@ -39,13 +39,13 @@ def batch_normalization(c: Config) -> Derived:
     return Derived(weights, c.inputs[:1] or (None,), 0)
 
 
-def _over_axes(c: Config, role: str, also: str | None) -> list[WeightSpec]:
-    axes = _axes(c)
+def _over_axes(c: Config, role: str, also: str | None, ordered: bool = False) -> list[WeightSpec]:
+    """Weights over the normalised axes. LayerNormalization sorts these as they are written, negative ones first."""
+    axes = sorted(_axes(c)) if ordered else _axes(c)
     if c.input is None:
         dims: tuple[Dim, ...] = (dim("channels", None),) if len(axes) == 1 else ()
     else:
-        ordered = sorted(axis % len(c.input) for axis in axes)
-        dims = tuple(c.from_input("channels" if len(axes) == 1 else f"inputs_{axis}", axis) for axis in ordered)
+        dims = tuple(c.from_input("channels" if len(axes) == 1 else f"inputs_{axis % len(c.input)}", axis) for axis in axes)
     return [c.weight(name, *dims) for name in (role, also) if name]
 
 
@@ -57,6 +57,7 @@ def layer_normalization(c: Config) -> Derived:
         c,
         "gamma" if c.flag("scale", True) or rms else "",
         "beta" if c.flag("center", True) and not rms else None,
+        ordered=True,
     )
     return Derived([one for one in weights if one.role], c.inputs[:1] or (None,), 0)
 

@@ -38,7 +38,7 @@ def _adaptive(rank: int, c: Config) -> Derived:
 
 
 for _rank in (1, 2, 3):
-    for _kind in ("Max", "Average"):
-        layer(f"{_kind}Pooling{_rank}D", f"{_kind}Pool{_rank}D")(lambda c, rank=_rank: _pool(rank, c))  # type: ignore[misc]
-        layer(f"Global{_kind}Pooling{_rank}D", f"Global{_kind}Pool{_rank}D")(lambda c, rank=_rank: _global(rank, c))  # type: ignore[misc]
+    for _kind, _short in (("Max", "Max"), ("Average", "Avg")):
+        layer(f"{_kind}Pooling{_rank}D", f"{_short}Pool{_rank}D")(lambda c, rank=_rank: _pool(rank, c))  # type: ignore[misc]
+        layer(f"Global{_kind}Pooling{_rank}D", f"Global{_short}Pool{_rank}D")(lambda c, rank=_rank: _global(rank, c))  # type: ignore[misc]
         layer(f"Adaptive{_kind}Pooling{_rank}D")(lambda c, rank=_rank: _adaptive(rank, c))  # type: ignore[misc]
