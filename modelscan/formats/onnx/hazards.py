@@ -6,6 +6,7 @@ What is not in this list is left to the worker process: its crash or time-out is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from modelscan.graph import Graph, Node
@@ -16,6 +17,7 @@ DOMAIN = "modelscan.hidden"
 LARGEST_DIMENSION = 1 << 26
 """Larger sizes are shown as unknown: some functions make a loop of them."""
 _INT32 = 1 << 31
+_EQUATION = re.compile(r"(?:[A-Za-z\s,]|\.\.\.|->)*")
 _NEED_TYPES = frozenset({"LabelEncoder", "DictVectorizer", "RegexFullMatch", "EyeLike"})
 """Read the type of an input without asking whether it has one."""
 
@@ -38,14 +40,18 @@ def hidden(graph: Graph, outer: frozenset[str]) -> tuple[frozenset[int], frozens
 
 
 def _out_of_range(node: Node) -> bool:
-    """A number that a function casts to 32 bits or counts to; Split's outputs, which it does not count."""
-    if node.op == "Split":
-        count = node.attributes.get("num_outputs")
-        if isinstance(count, int) and count != len(node.outputs):
+    """An attribute that a function casts to 32 bits, counts to, or reads without checking it."""
+    attributes = node.attributes
+    match node.op:
+        case "Constant":
+            return False
+        case "Split" if attributes.get("num_outputs", len(node.outputs)) != len(node.outputs):
             return True
-    if node.op == "Constant":
-        return False
-    return any(isinstance(value, int) and not -_INT32 < value < _INT32 for value in node.attributes.values())
+        case "GatherND" if attributes.get("batch_dims", 0) not in range(1 << 16):
+            return True
+        case "Einsum" if not _EQUATION.fullmatch(str(attributes.get("equation", ""))):
+            return True
+    return any(isinstance(value, int) and not -_INT32 < value < _INT32 for value in attributes.values())
 
 
 def tamed(info: TensorInfo) -> TensorInfo:

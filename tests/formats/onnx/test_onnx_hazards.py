@@ -36,6 +36,10 @@ CASES: dict[str, onnx.ModelProto] = {
     "batch dimensions beyond 32 bits": model(
         [NODE("GatherND", ["x", "i"], ["y"], batch_dims=-(1 << 31))], [info("x", 3, 4), info("i", 2, 1, dtype=7)], [Y]
     ),
+    "batch dimensions below zero": model(
+        [NODE("GatherND", ["x", "i"], ["y", "z"], batch_dims=-1)], [info("x", 1, 2, 0), info("i", None, 7, 0)], [Y], opset=12
+    ),
+    "an equation that is none": model([NODE("Einsum", ["x", "x"], ["y"], equation="(")], [info("x", 3, 4)], [Y]),
     "Split into less than it has": model([NODE("Split", ["x"], ["y", "z", "w"], num_outputs=1)], [info("x", 3, 4)], [Y], opset=18),
     "Expand to a shape of 2^62 numbers": model([NODE("Expand", ["x", "s"], ["y"])], [info("x", 1), info("s", 1 << 62, dtype=7)], [Y]),
     "Size of 2^31 numbers": model([NODE("Size", ["x"], ["y"])], [info("x", 1 << 31)], [Y]),
@@ -74,6 +78,8 @@ def test_healthy_nodes_are_not_hidden() -> None:
     graph = scan(proto).graph
     assert hazards.hidden(graph, frozenset())[0] == frozenset()
     assert graph.values["y"].shape == (3,)
+    product = model([NODE("Einsum", ["x", "w"], ["y"], equation="...i, ij -> ...j")], [info("x", 2, 3, 4)], [Y], [floats("w", 4, 5)])
+    assert scan(product).graph.values["y"].shape == (2, 3, 5)
     split = model([NODE("Split", ["x"], ["y", "z"], num_outputs=2)], [info("x", 4)], [info("y", 2), info("z", 2)], opset=18)
     assert not kinds(scan(split))
     assert scan(split).graph.values["z"].shape == (2,)
