@@ -14,7 +14,7 @@ class LambdaCode(Rule):
         metrics of the training configuration) and says which names they refer to, told from their bytes; nothing is unmarshalled.
 
     Why it matters:
-        The code runs in the process that loads or calls the model. Keras' safe mode refuses it in `.keras` files, but older versions run it,
+        The code runs in the process that loads or calls the model. Safe mode of Keras refuses it in `.keras` files, older versions run it,
         and so does loading an HDF5 file.
 
     Example:

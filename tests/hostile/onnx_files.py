@@ -353,7 +353,7 @@ def millions_of_empty_initializers(folder: Path) -> Path:
     return write(folder / "model.onnx", field(1, 8) + field(8, field(2, 17)) + field(7, field(2, "g") + field(5, b"") * 3_000_000))
 
 
-@bad("malformed-protobuf", "truncated-file")
+@bad("malformed-protobuf", "truncated-file", "unknown-format")
 def length_past_the_end(folder: Path) -> Path:
     return write(folder / "model.onnx", field(1, 8) + field(8, field(2, 17)) + varint(7 << 3 | 2) + varint(1 << 40) + b"graph")
 

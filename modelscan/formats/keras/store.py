@@ -55,7 +55,11 @@ class Store:
 
 
 def superblock_end(source: Source) -> tuple[int, int] | None:
-    """Base address and end-of-file address that the superblock declares, None when there is no superblock."""
+    """Where the superblock lies and how far from there the file reaches by its word, None when there is no superblock.
+
+    The stored end counts from the file's beginning as its writer saw it: a block of other bytes in front (HDF5's user block) is part of it
+    if the stored base address says so (`H5F__super_read` in `H5Fsuper.c`).
+    """
     at = 0
     while at + 48 <= source.size:
         head = source.read(at, 48)
@@ -64,12 +68,16 @@ def superblock_end(source: Source) -> tuple[int, int] | None:
             if version in (0, 1) and head[13] == 8:
                 skip = 24 if version == 0 else 28
                 block = source.read(at, min(64, source.size - at))
-                return (at, int.from_bytes(block[skip + 16 : skip + 24], "little"))
+                return (at, _number(block, skip + 16) - _number(block, skip))
             if version in (2, 3) and head[9] == 8:
-                return (at, int.from_bytes(head[28:36], "little"))
+                return (at, _number(head, 28) - _number(head, 12))
             return (at, source.size - at)
         at = at * 2 if at else 512
     return None
+
+
+def _number(block: bytes, at: int) -> int:
+    return int.from_bytes(block[at : at + 8], "little")
 
 
 def open_store(source: Source, start: int, member: str | None, seen: list[Observation]) -> Store:

@@ -1,0 +1,62 @@
+"""SEC0xx: what is dangerous in a file of any format."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+
+from modelscan.model import Finding, Severity
+from modelscan.rules.base import Rule, Subject
+
+_DECEPTIVE = frozenset({"Cc", "Cf", "Zl", "Zp"})
+_HARMLESS = frozenset("\t\n\r\u200c\u200d\ufeff\u00ad")
+"""White space, joiners that scripts need, the byte-order mark and the soft hyphen."""
+_SHOWN = 10
+
+
+class DeceptiveName(Rule):
+    """A name holds control, bidirectional or invisible characters.
+
+    What it does:
+        Looks at the names of layers, tensors, inputs and outputs for characters that a terminal obeys or that no reader sees.
+
+    Why it matters:
+        They move the cursor, turn text around or make two names look alike: what a person reads in a log is not what is there.
+
+    Example:
+        A layer called `dense` with a zero-width space in the middle.
+
+    What to do:
+        Find out who named it so. modelscan writes such characters escaped in every output.
+
+    References:
+        CVE-2021-42574 (the same in source code), Unicode Technical Report 36.
+    """
+
+    code = "SEC001"
+    name = "deceptive-name"
+    severity = Severity.MEDIUM
+    help = "find out who named it so"
+
+    def check(self, subject: Subject) -> Iterator[Finding]:
+        """One finding per name, the first ten."""
+        yield from super().check(subject)
+        model = subject.model
+        if model is None:
+            return
+        names = dict.fromkeys([("layer", layer.path) for layer in model.layers])
+        names |= dict.fromkeys([("tensor", tensor.name) for tensor in model.tensors])
+        names |= dict.fromkeys([("input", one.name) for one in model.inputs] + [("output", one.name) for one in model.outputs])
+        found = [(what, name, one) for what, name in names if (one := _deceptive(name))]
+        for what, name, character in found[:_SHOWN]:
+            title = unicodedata.name(character, "") or f"control character {ord(character):#04x}"
+            more = f"; {len(found) - _SHOWN} more names are like it" if len(found) > _SHOWN and (what, name, character) == found[0] else ""
+            text = f"the {what} name {name!r} holds {title}{more}"
+            yield self.finding(text, layer=name if what == "layer" else None, tensor=name if what == "tensor" else None)
+
+
+def _deceptive(name: str) -> str | None:
+    """The first character that a reader would not see or a terminal would obey."""
+    if name.isascii() and name.isprintable():
+        return None
+    return next((one for one in name if one not in _HARMLESS and unicodedata.category(one) in _DECEPTIVE), None)
