@@ -26,6 +26,12 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"PAR1", "a Parquet file"),
 )
 """Offset, bytes and name, from the formats' own specifications."""
+_WRAPPERS: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\x1f\x8b\x08", "a gzip-compressed file; unpack it and scan what is inside"),
+    (257, b"ustar", "a tar archive; unpack it and scan what is inside"),
+    (0, b"MZ", "a Windows executable"),
+)
+"""Looked for after no format has recognised the file: too short to be sure, or legal around a model."""
 
 _LFS = re.compile(rb"\Aversion https://git-lfs\.github\.com/spec/v\d+\n(?:ext-[^\n]*\n)*oid ([a-z0-9]+:[0-9a-f]+)\nsize (\d+)\n", re.ASCII)
 _HTML = re.compile(rb"\A\s*(?:<!--.{0,500}?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
@@ -44,7 +50,7 @@ def refuse_foreign(artifact: Artifact) -> None:
         raise UnreadableFile("git-lfs-pointer", f"a Git LFS pointer to {oid}, {size:,} bytes, instead of the file itself")
     if _HTML.match(head):
         raise UnreadableFile("html-file", "a web page instead of a model")
-    for offset, signature, name in _SIGNATURES:
+    for offset, signature, name in () if _ends_like_zip(artifact) else _SIGNATURES:
         if head[offset : offset + len(signature)] == signature:
             raise UnreadableFile("foreign-format", f"{name}, not a format that modelscan reads")
     if _PICKLE.match(head):
@@ -54,8 +60,11 @@ def refuse_foreign(artifact: Artifact) -> None:
 
 
 def name_text(artifact: Artifact) -> None:
-    """Raise for text, after no format has recognised the file; protobuf and textual formats come before this."""
+    """Raise for text and wrappers, after no format has recognised the file; protobuf and textual formats come before this."""
     head = artifact.head
+    for offset, signature, name in _WRAPPERS:
+        if head[offset : offset + len(signature)] == signature:
+            raise UnreadableFile("foreign-format", f"{name}, not a format that modelscan reads")
     if head.translate(None, _TEXT) or head.startswith(b"\x89"):
         return
     try:
@@ -67,6 +76,12 @@ def name_text(artifact: Artifact) -> None:
         raise UnreadableFile("json-file", "JSON text, not a model file; an architecture is read together with its weights (--config)")
     first = head.decode("utf-8", "replace").strip().splitlines()
     raise UnreadableFile("text-file", f"plain text, not a model: {first[0][:80]!r}" if first else "blank text, not a model")
+
+
+def _ends_like_zip(artifact: Artifact) -> bool:
+    """Whether an archive's end record closes the file: what stands before it does not tell what the file is."""
+    source = artifact.source
+    return source is not None and source.size > 22 and source.read(source.size - 22, 4) == b"PK\x05\x06"
 
 
 def _is_safetensors(head: bytes, artifact: Artifact) -> bool:

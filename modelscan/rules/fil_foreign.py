@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from modelscan.model import Severity
-from modelscan.rules.base import Rule
+from collections.abc import Iterator
+
+from modelscan.model import Finding, Severity
+from modelscan.rules.base import Rule, Subject
+
+_SUFFIXES = {
+    ".onnx": ("onnx",),
+    ".ort": ("onnx",),
+    ".keras": ("keras", "keras-h5"),
+    ".h5": ("keras-h5", "keras-weights"),
+    ".hdf5": ("keras-h5", "keras-weights"),
+    ".pb": ("graphdef", "savedmodel", "onnx"),
+    ".index": ("checkpoint",),
+}
+"""Formats that go by a suffix: Keras 2.12 and 3 load a whole-model HDF5 file under either name."""
 
 
 class EmptyFile(Rule):
@@ -179,3 +192,37 @@ class ForeignFormat(Rule):
     name = "foreign-format"
     severity = Severity.HIGH
     help = "check it with a tool for its format"
+
+
+class WrongSuffix(Rule):
+    """The content is of another format than the file's suffix says.
+
+    What it does:
+        Compares the format that was found by content with the suffix.
+
+    Why it matters:
+        Loaders choose by suffix: they fail, or another reader than the one that was tested gets the file. Scanners that go by suffix
+        pass it over.
+
+    Example:
+        A `.keras` archive called `model.onnx`.
+
+    What to do:
+        Rename the file.
+
+    References:
+        None.
+    """
+
+    code = "FIL017"
+    name = "wrong-suffix"
+    severity = Severity.MEDIUM
+    help = "rename the file"
+
+    def check(self, subject: Subject) -> Iterator[Finding]:
+        """Compares suffix and format."""
+        yield from super().check(subject)
+        lowered = subject.path.lower()
+        suffix = next((one for one in _SUFFIXES if lowered.endswith(one)), None)
+        if subject.model is not None and suffix is not None and subject.model.format not in _SUFFIXES[suffix]:
+            yield self.finding(f"the content is {subject.model.format}, the suffix is {suffix}")

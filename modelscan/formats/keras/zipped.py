@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.limits import Limits
-from modelscan.model import Observation
+from modelscan.model import Observation, Severity
 from modelscan.source import Bytes, Cached, Source, SourceFile, Window
 
 _LOCAL = struct.Struct("<4sHHHHHLLLHH")
 _STORED, _DEFLATED = 0, 8
+_PROGRAMS = (b"\x7fELF", b"MZ", b"#!", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe")
 _CODE = (".py", ".pyc", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".ps1", ".js", ".jar")
 _PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".dill")
 
@@ -70,7 +71,9 @@ class Archive:
             )
         first = min((info.header_offset for info in infos), default=0)
         if first:
-            seen.append(Observation("trailing-bytes", f"{first:,} bytes stand before the archive's first member", offset=0))
+            program = source.read(0, min(4, first)).startswith(_PROGRAMS)
+            text = f"{first:,} bytes{' of a program' if program else ''} stand before the archive's first member"
+            seen.append(Observation("trailing-bytes", text, offset=0, severity=Severity.HIGH if program else None))
         if end < source.size:
             seen.append(Observation("trailing-bytes", f"{source.size - end:,} bytes follow the end of the archive", offset=end))
 
