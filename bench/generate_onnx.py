@@ -113,6 +113,23 @@ def node_model(count: int) -> list[Piece]:
     return model([*graph, text(2, "generated"), *tensors, *value(11, "input", ("N", 4)), *value(12, before, ("N", 4))])
 
 
+def convolution_model(count: int) -> list[Piece]:
+    """`count` tensors: blocks of a 1 × 1 convolution and a batch normalisation, five tensors each, over 8 channels."""
+    graph: list[Piece] = []
+    tensors: list[Piece] = []
+    before = "input"
+    for index in range(count // 5):
+        weights = [f"blocks.{index}.{name}" for name in ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")]
+        middle, after = f"/blocks.{index}/conv/Conv_output_0", f"/blocks.{index}/bn/BatchNormalization_output_0"
+        graph += node("Conv", [before, weights[0]], middle, f"/blocks.{index}/conv/Conv")
+        graph += node("BatchNormalization", [middle, *weights[1:]], after, f"/blocks.{index}/bn/BatchNormalization")
+        tensors += tensor(weights[0], (8, 8, 1, 1), raw(256))
+        for name in weights[1:]:
+            tensors += tensor(name, (8,), raw(32))
+        before = after
+    return model([*graph, text(2, "generated"), *tensors, *value(11, "input", ("N", 8, 16, 16)), *value(12, before, ("N", 8, 16, 16))])
+
+
 def write(path: str, pieces: list[Piece]) -> None:
     """Write the pieces; a number becomes a hole of the file."""
     with open(path, "wb") as out:
@@ -152,7 +169,7 @@ def main() -> None:
         case "nodes":
             write(given.path, node_model(given.count))
         case _:
-            write(given.path, dense_model(given.count, 16))
+            write(given.path, convolution_model(given.count))
 
 
 if __name__ == "__main__":
