@@ -48,7 +48,7 @@ class BlockReader:
         config: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
         if listed is not None:
             config = {"layers": listed}
-        name = _text(config.get("name")) or _text(entry.get("name")) or (class_name.lower() if not prefix and depth == 0 else "")
+        name = _text(entry.get("name")) or _text(config.get("name")) or (class_name.lower() if not prefix and depth == 0 else "")
         path = "" if depth == 0 else prefix + name
         kind = self._kind(entry, class_name, config, depth)
         inner: tuple[Block, ...] = ()

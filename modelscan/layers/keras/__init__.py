@@ -18,12 +18,14 @@ from modelscan.layers.keras import (
     wrappers,
 )
 from modelscan.layers.keras.deriving import Deriver, Result
+from modelscan.layers.keras.forms import fits, other_forms
 from modelscan.layers.keras.infer import inferred
+from modelscan.layers.keras.modern import modern_class
 from modelscan.layers.keras.nested import distributed
 from modelscan.layers.keras.pairing import paired
 from modelscan.layers.keras.propagate import Propagation
 from modelscan.limits import Limits
-from modelscan.model import Claim, Layer, Model, TensorInfo
+from modelscan.model import Claim, Layer, Model, TensorInfo, WeightSpec
 from modelscan.topology import Block
 
 __all__ = ["derive"]
@@ -53,7 +55,8 @@ def derive(model: Model, limits: Limits) -> Model:
     propagation = Propagation(deriver)
     outputs = propagation.model(model.graph, (), "declared input")
     claims = distributed(model.layers, propagation.results)
-    layers = tuple(_layer(one, propagation.results.get(one.path), claims.get(one.path, one.claims)) for one in model.layers)
+    first = deriver.version is None or deriver.version[0] == 1
+    layers = tuple(_layer(one, propagation.results.get(one.path), claims.get(one.path, one.claims), first) for one in model.layers)
     return replace(
         model,
         layers=layers,
@@ -63,7 +66,19 @@ def derive(model: Model, limits: Limits) -> Model:
     )
 
 
-def _layer(layer: Layer, result: Result | None, claims: tuple[Claim, ...]) -> Layer:
+def _form(kind: str, result: Result, claims: tuple[Claim, ...], first_version: bool) -> tuple[tuple[WeightSpec, ...], tuple[Claim, ...]]:
+    """The specs in the form that is stored, with the claims paired to them."""
+    specs = result.specs or ()
+    owned = paired(specs, claims, result.copies)
+    if first_version and claims and not fits(specs, owned):
+        for form in other_forms(modern_class(kind), specs):
+            other = paired(form, claims, {})
+            if fits(form, other):
+                return form, other
+    return specs, owned
+
+
+def _layer(layer: Layer, result: Result | None, claims: tuple[Claim, ...], first_version: bool) -> Layer:
     if result is None:
         return layer
     known = result.outputs if all(one is not None for one in result.outputs) else ()
@@ -77,10 +92,11 @@ def _layer(layer: Layer, result: Result | None, claims: tuple[Claim, ...]) -> La
         return shown
     if result.specs is None:
         return replace(shown, specs=None, extra_macs=None)
+    specs, owned = _form(layer.type, result, claims, first_version)
     return replace(
         shown,
-        specs=result.specs,
-        claims=paired(result.specs, claims, result.copies),
+        specs=specs,
+        claims=owned,
         positions=result.positions,
         extra_macs=result.extra_macs,
         note=result.note,

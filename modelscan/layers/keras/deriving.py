@@ -111,6 +111,12 @@ class Deriver:
         function = block.config.get("function")
         if name in ("TFOpLambda", "SlicingOpLambda") and isinstance(function, str):
             name = function
+        node = block.config.get("node_def")
+        constants = block.config.get("constants")
+        if name == "TensorFlowOpLayer" and isinstance(node, Mapping):  # TensorFlow 2.0 to 2.3: the operator with its constant inputs
+            name = str(node.get("op"))
+            if isinstance(constants, Mapping) and name == "Reshape":
+                arguments = {"shape": constants.get("1")}
         return operation(Config(name, block.config, inputs, {}, arguments, (), source, self.version), name)
 
 

@@ -31,7 +31,7 @@ def _layer(layer: Layer) -> Layer:
         return layer
     if all(re.fullmatch(r"\d+", name) for name in by_name):
         by_name = _by_number(layer, claims)
-    for prove in (_batch_norm, _recurrent, _embedding, _kernel):
+    for prove in (_batch_norm, _recurrent, _by_gate, _embedding, _kernel):
         found = prove(layer, by_name)
         if found is not None:
             kind, specs = found
@@ -134,6 +134,26 @@ def _recurrent(layer: Layer, found: dict[str, Claim]) -> Proof:
     return _RATIOS[gates], specs
 
 
+def _by_gate(layer: Layer, found: dict[str, Claim]) -> Proof:
+    """Keras 1's one array per gate: `W_i`, `U_i`, `b_i` for the gates of an LSTM or GRU."""
+    del layer
+    for kind, gates in (("LSTM", "icfo"), ("GRU", "zrh")):
+        names = {f"{word}_{gate}" for word in "WUb" for gate in gates}
+        words = {name: next((one for one in names if name == one or name.endswith(f"_{one}")), "") for name in found}
+        if set(words.values()) != names or len(found) != len(names):
+            continue
+        by_word = {word: found[name] for name, word in words.items()}
+        shape = by_word[f"W_{gates[0]}"].tensor.shape
+        if len(shape) != 2:
+            return None
+        inputs, units = _size("inputs", shape[0]), _size("units", shape[1])
+        dims: dict[str, tuple[Dim, ...]] = {"W": (inputs, units), "U": (units, units), "b": (units,)}
+        specs = {name: WeightSpec(word, dims[word[0]]) for name, word in words.items()}
+        fitting = all(spec.shape == found[name].tensor.shape for name, spec in specs.items())
+        return (kind, specs) if fitting else None
+    return None
+
+
 def _embedding(layer: Layer, found: dict[str, Claim]) -> Proof:
     del layer
     if set(found) != {"embeddings"} or len(found["embeddings"].tensor.shape) != 2:
@@ -155,6 +175,11 @@ def _kernel(layer: Layer, found: dict[str, Claim]) -> Proof:
     bias = found["bias"].tensor.shape if "bias" in found else (shape[-1],)
     if bias == (shape[-1],):
         dims: tuple[Dim, ...] = (outputs,)
+    elif bias == (shape[0],) and len(shape) == 4 and _is_keras_1(found):  # Theano's order: filters, channels, window
+        window = [_size(name, size) for name, size in zip(_AXES[2], shape[2:], strict=True)]
+        filters = _size("filters", shape[0])
+        specs = {"kernel": WeightSpec("kernel", (filters, _size("inputs", shape[1]), *window)), "bias": WeightSpec("bias", (filters,))}
+        return kind, specs
     elif bias == (shape[-2],) and len(shape) > 2:
         kind, dims = f"{kind}Transpose", (inputs,)
     elif bias == (shape[-2] * shape[-1],) and len(shape) in (3, 4):
@@ -166,6 +191,11 @@ def _kernel(layer: Layer, found: dict[str, Claim]) -> Proof:
     if "bias" in found:
         specs["bias"] = WeightSpec("bias", dims)
     return kind, specs
+
+
+def _is_keras_1(found: dict[str, Claim]) -> bool:
+    """Names such as `convolution2d_1_W`."""
+    return found["kernel"].key.removesuffix(":0").endswith("_W")
 
 
 _AXES: dict[int, tuple[str, ...]] = {

@@ -24,7 +24,7 @@ def broadcast(shapes: list[Shape]) -> Shape:
 
 @layer("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "CustomScaleLayer")
 def elementwise(c: Config) -> Derived:
-    """Elementwise over all inputs. Axis 0 is the batch and never broadcast. (CustomScaleLayer is InceptionResNetV2's scaled sum.)"""
+    """Elementwise over all inputs. Axis 0 is the batch and never broadcast; InceptionResNetV2's scaled sum is one, too."""
     return _elementwise(c)
 
 

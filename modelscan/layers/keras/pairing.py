@@ -12,18 +12,16 @@ from dataclasses import replace
 from modelscan.model import Claim, WeightSpec
 
 _PLACE = re.compile(r"(?:^|/)vars/[^/]+$")
-_KERAS_1 = {
-    "W": "kernel",
-    "U": "recurrent_kernel",
-    "b": "bias",
-    "running_mean": "moving_mean",
-    "running_std": "moving_variance",
-    "alphas": "alpha",
-    "depthwise_kernel": "kernel",
-    "moving_std": "moving_stddev",
-    "embeddings": "kernel",
+_OLD_WORDS: dict[str, tuple[str, ...]] = {
+    "kernel": ("W", "depthwise_kernel"),
+    "embeddings": ("W", "E"),
+    "recurrent_kernel": ("U",),
+    "bias": ("b",),
+    "moving_mean": ("running_mean",),
+    "moving_variance": ("running_std",),
+    "alpha": ("alphas",),
 }
-"""Words of earlier versions for the same role. Keras 1's `running_std` held the variance."""
+"""Words of earlier versions for a role. Keras 1's `running_std` held the variance."""
 
 
 def paired(specs: Sequence[WeightSpec], claims: Sequence[Claim], copies: Mapping[str, str]) -> tuple[Claim, ...]:
@@ -102,7 +100,6 @@ def _last(word: str, role: str) -> int:
     numbered = re.sub(r"_\d+$", "", word)
     if numbered == role:
         return 2
-    for old, new in _KERAS_1.items():
-        if new == role and (word == old or word.endswith(f"_{old}") or numbered == old):
-            return 1
+    if any(word == old or word.endswith(f"_{old}") or numbered == old for old in _OLD_WORDS.get(role, ())):
+        return 1
     return 1 if word.endswith(f"_{role}") else 0

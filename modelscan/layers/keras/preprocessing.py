@@ -9,7 +9,8 @@ from modelscan.model import Shape, WeightSpec
 _AUGMENTATIONS = (
     "RandomFlip RandomRotation RandomTranslation RandomZoom RandomContrast RandomBrightness RandomSaturation RandomHue RandomGrayscale "
     "RandomShear RandomPerspective RandomElasticTransform RandomGaussianBlur RandomSharpness RandomPosterization RandomColorJitter "
-    "RandomColorDegeneration RandomErasing RandomInvert RandAugment AugMix CutMix MixUp AutoContrast ContrastLimitedAdaptiveHistogramEqualization Equalization Solarization "
+    "RandomColorDegeneration RandomErasing RandomInvert RandAugment AugMix CutMix MixUp AutoContrast Equalization Solarization "
+    "ContrastLimitedAdaptiveHistogramEqualization "
     "MaxNumBoundingBoxes Rescaling Pipeline"
 )
 for _name in _AUGMENTATIONS.split():

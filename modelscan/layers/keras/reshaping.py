@@ -79,7 +79,7 @@ def _shifted(c: Config, rank: int, name: str, sign: int) -> Derived:
         return Derived((), (None,), 0)
     sizes = spatial(c.input, c.channels_first)
     amounts = _amounts(c, name, rank, 1)
-    out = tuple(n + sign * (a + b) if isinstance(n, int) else None for n, (a, b) in zip(sizes, amounts, strict=True))
+    out = tuple(max(0, n + sign * (a + b)) if isinstance(n, int) else None for n, (a, b) in zip(sizes, amounts, strict=True))
     channels = c.input[1] if c.channels_first else c.input[-1]
     return Derived((), (assembled(c.input, out, channels, c.channels_first),), 0)
 
