@@ -197,7 +197,7 @@ def _is_part_of_models(module: str, name: str, function: bool) -> bool:
     if name in _NO_MODEL_PART:
         return False
     home = parts[0] if parts else ""
-    if home in ("", "engine") or (home == "utils" and parts == ["utils", "generic_utils"]):
+    if home in ("", "engine", "applications") or (home == "utils" and parts == ["utils", "generic_utils"]):
         return name[:1].isupper() and not function
     return home in _SERIALISABLE
 
