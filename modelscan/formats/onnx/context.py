@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats import Artifact
 from modelscan.limits import Limits
-from modelscan.model import Observation, Severity, Shape, StoredTensor
+from modelscan.model import Kind, Observation, Severity, Shape, StoredTensor
 from modelscan.wire import LENGTH, VARINT, Field, Wire, signed
 
 Extent = tuple[int, int]
 """Where a message begins and ends in the file."""
+
+TensorType = tuple[tuple[int, ...], str | None, int, int | None, Kind]
+"""Dimensions, element type (None if it or they are impossible), elements, bytes when dense, and what it is for."""
 
 MOST_OF_A_KIND = 100
 """Observations of one kind that are told one by one; a file with more of them is told once how many."""
@@ -39,6 +42,7 @@ class Reading:
     types: dict[tuple[str, str], Extent] = field(default_factory=dict)
     """Extents of declared types that are no tensors (sequences, maps), by scope path and value name."""
     known_types: dict[bytes, tuple[str | None, Shape | None]] = field(default_factory=dict)
+    tensor_types: dict[tuple[tuple[int, ...], int], TensorType] = field(default_factory=dict)
     external: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)
     """Ranges of external data by file: offset, length, tensor."""
     inference_failures: list[str] = field(default_factory=list)
@@ -79,9 +83,11 @@ class Reading:
 
     def unique(self, name: str) -> str:
         """The name, numbered if it was given before."""
-        count = self._names.get(name, 0) + 1
-        self._names[name] = count
-        return name if count == 1 else self.unique(f"{name}#{count}")
+        if name not in self._names:
+            self._names[name] = 1
+            return name
+        self._names[name] += 1
+        return self.unique(f"{name}#{self._names[name]}")
 
     def add(self, tensor: StoredTensor) -> StoredTensor:
         """Take a stored tensor into the model's list."""

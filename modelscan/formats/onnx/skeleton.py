@@ -20,7 +20,7 @@ from modelscan.model import Shape, StoredTensor, TensorInfo
 
 _VERBATIM = 512
 """Nodes up to this size are copied as they are; larger ones may hold payloads, stack traces or documentation."""
-_FLOATS = 64
+_FLOATS = 24
 """Bytes of a float tensor that are kept: scales of a Resize, limits of a Range."""
 _ENTRIES = 4096
 """Entries of a list attribute that are kept; no shape depends on longer ones."""

@@ -12,7 +12,7 @@ from math import prod
 from modelscan import dtypes
 from modelscan.errors import UnreadableFile
 from modelscan.formats.onnx import external
-from modelscan.formats.onnx.context import Extent, Reading
+from modelscan.formats.onnx.context import Extent, Reading, TensorType
 from modelscan.formats.onnx.proto import (
     DTYPES,
     TENSOR_DIMS,
@@ -139,9 +139,12 @@ def stored(reading: Reading, extents: list[Extent], where: str, scope: str, name
     raw = parse(reading, extents)
     own = raw.name if name is None else name
     full = reading.unique(scope + own)
-    dtype = DTYPES.get(raw.code)
-    elements = prod(raw.dims)
-    if dtype is None or elements > reading.limits.elements or (raw.dims and min(raw.dims) < 0):
+    dims = tuple(raw.dims)
+    known = reading.tensor_types.get((dims, raw.code))
+    if known is None:
+        known = reading.tensor_types[dims, raw.code] = _tensor_type(reading, dims, raw.code)
+    dims, dtype, elements, needed, kind = known
+    if dtype is None:
         return own, _impossible(reading, raw, full, where)
     encoding = "raw"
     file = None
@@ -151,19 +154,26 @@ def stored(reading: Reading, extents: list[Extent], where: str, scope: str, name
         file, offset, nbytes = external.locate(reading, raw.external, full, dtype, elements, where, raw.start)
     elif raw.raw is not None and raw.typed is None:
         offset, nbytes = raw.raw
-        _check_bytes(reading, full, dtype, elements, offset, nbytes, where)
+        if nbytes != needed:
+            _note_bytes(reading, full, known, offset, nbytes, where)
     else:
         offset, nbytes, encoding = _payload(reading, raw, full, dtype, elements, where)
-    kind = Kind.CONSTANT if dtype in _CERTAIN_CONSTANTS else Kind.WEIGHT
     if raw.segmented:
         reading.note("tensor-segmented", f"{full} is a segment of a larger tensor", tensor=full, offset=raw.start, where=where)
-    return own, reading.add(StoredTensor(full, tuple(raw.dims), dtype, nbytes, file, offset, kind, encoding))
+    return own, reading.add(StoredTensor(full, dims, dtype, nbytes, file, offset, kind, encoding))
 
 
-def _check_bytes(reading: Reading, full: str, dtype: str, elements: int, offset: int, nbytes: int, where: str) -> None:
-    needed = dtypes.nbytes(dtype, elements)
-    if needed == nbytes:
-        return
+def _tensor_type(reading: Reading, dims: tuple[int, ...], code: int) -> TensorType:
+    """What dimensions and element type make; models have thousands of tensors and a few dozen of these."""
+    dtype = DTYPES.get(code)
+    elements = prod(dims)
+    if dtype is None or elements > reading.limits.elements or (dims and min(dims) < 0):
+        return dims, None, 0, None, Kind.WEIGHT
+    return dims, dtype, elements, dtypes.nbytes(dtype, elements), Kind.CONSTANT if dtype in _CERTAIN_CONSTANTS else Kind.WEIGHT
+
+
+def _note_bytes(reading: Reading, full: str, known: TensorType, offset: int, nbytes: int, where: str) -> None:
+    _, dtype, elements, needed, _ = known
     place = f"{where}.raw_data"
     if needed is None:
         reading.note("payload-field", f"{full}: strings cannot be raw bytes", tensor=full, offset=offset, where=place)
