@@ -1,14 +1,12 @@
-"""What an execution costs besides its weights: bytes of activations with their peak, products of two activations."""
+"""Bytes of activations: all of them, and those alive at once at worst."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from modelscan import dtypes
-from modelscan.layers.onnx.catalogue.attention import scores
-from modelscan.layers.onnx.catalogue.decomposed import products
-from modelscan.layers.onnx.flow import NONE, SCOPE, Call
-from modelscan.layers.onnx.site import Setting, Site, positions
+from modelscan.layers.onnx.flow import NONE, SCOPE
+from modelscan.layers.onnx.site import Setting, positions
 
 IN_PLACE = frozenset(("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"))
 """Operators whose result shares the memory of their first input."""
@@ -64,24 +62,3 @@ def _bytes(setting: Setting, value: int) -> int | None:
     dtype = setting.shapes.dtypes[value] or "float32"
     count = positions(setting, setting.shapes.of(value))
     return None if count is None else dtypes.nbytes(dtype, count)
-
-
-def without_weights(setting: Setting, call: Call) -> int | None:
-    """Multiply-accumulates of an operator on activations alone; 0 where it multiplies no sums."""
-    site = Site(setting, call)
-    if call.op in ("MatMul", "MatMulInteger", "com.microsoft:FusedMatMul", "Einsum"):
-        return products(setting, call)
-    if call.op == "Gemm":
-        inner = site.axis(0, 0 if call.integer("transA", 0) else 1).static
-        places = site.positions(setting.shapes.of(site.output))
-        return None if inner is None or places is None else inner * places
-    if call.op in ("Conv", "ConvTranspose"):
-        moving = setting.shapes.of(site.output) if call.op == "Conv" else site.axes(0)
-        kernel = site.axes(1)
-        places = None if moving is None else site.positions((moving[0], *moving[2:]))
-        weights = positions(setting, kernel, batch_first=False)
-        return None if places is None or weights is None else places * weights
-    if call.op == "Attention" or call.op.endswith("MultiHeadAttention") or call.op.endswith("GroupQueryAttention"):
-        axes = site.axes(0)
-        return scores(site.positions(axes[:-1]) if axes is not None and len(axes) == 3 else None, site.axis(0, -1).static)
-    return 0

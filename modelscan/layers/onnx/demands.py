@@ -125,6 +125,9 @@ def broadcasting(demands: Demands, call: Call) -> None:
     full = demands.rank(out)
     if full is None:
         return
+    if "broadcast" in call.node.attributes:
+        _aligned(demands, call)
+        return
     for value in call.inputs:
         axes = shapes.of(value)
         if axes is None:
@@ -137,6 +140,16 @@ def broadcasting(demands: Demands, call: Call) -> None:
                 beside = shapes.of(other)
                 if other != value and beside is not None and len(beside) >= back and (beside[-back].static or 0) > 1:
                     demands.want(value, -back, from_axis(beside[-back], f"{call.node.op} with", demands.flow.names[other]))
+
+
+def _aligned(demands: Demands, call: Call) -> None:
+    """The rule of old opsets: the second operand lies along given axes of the first."""
+    same(demands, call)
+    first, second = demands.shapes.input(call, 0), demands.shapes.input(call, 1)
+    start = call.aligned(len(first), len(second)) if first is not None and second is not None else None
+    for place, size in enumerate(second or ()):
+        if start is not None and (size.static or 0) > 1:
+            demands.want(call.inputs[0], start + place, from_axis(size, f"{call.node.op} with", demands.flow.names[call.inputs[1]]))
 
 
 def product_of(axes: Axes) -> int | None:

@@ -58,6 +58,16 @@ class Call:
             return tuple(value)
         return None
 
+    def aligned(self, rank: int, other: int) -> int | None:
+        """The axis of a first operand of `rank` axes that the first one of `other` axes of a second operand meets.
+
+        Before opset 7 an attribute said so; None since then, when operands meet at their last axes.
+        """
+        if not self.integer("broadcast", 0):
+            return None
+        axis = self.integer("axis", rank - other)
+        return axis + rank if axis < 0 else axis
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -90,6 +100,8 @@ class Flow:
     inputs: list[int] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
     """Of the whole graph."""
+    opset: int = 0
+    """Version of the standard operators; 0 where the file does not say."""
     results: tuple[TensorInfo, ...] = ()
     """What the file declares of the outputs, in their order."""
     escapes: set[int] = field(default_factory=set)
@@ -107,7 +119,7 @@ class Flow:
 
 def flatten(graph: Graph, limits: Limits) -> Flow:
     """All scopes of a graph in one list; raises `LimitExceeded` for nesting or size beyond the bounds."""
-    flow = Flow()
+    flow = Flow(opset=graph.opsets.get("", 0))
     top = _Scope(flow, graph, None)
     flow.inputs = [top.names[one.name] for one in graph.inputs]
     stack: list[tuple[_Scope, Iterator[Node], _Frame | None]] = [(top, iter(graph.nodes), None)]

@@ -89,7 +89,9 @@ def _of_view(view: View) -> Axes:
 
 
 def elementwise(shapes: Shapes, call: Call) -> list[Axes | None]:
-    """All inputs broadcast together."""
+    """All inputs broadcast together; by the rule of old opsets to the shape of the first."""
+    if "broadcast" in call.node.attributes:
+        return [shapes.input(call, 0)]
     return [broadcast([shapes.of(value) for value in call.inputs if value != NONE])]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from modelscan.layers.onnx.build import unexplained, weights
-from modelscan.layers.onnx.cost import without_weights
+from modelscan.layers.onnx.macs import without_weights
 from modelscan.layers.onnx.names import short
 from modelscan.layers.onnx.rows import ACTIVATIONS, Row, inbound, sources
 from modelscan.layers.onnx.site import Setting, plain

@@ -17,7 +17,13 @@ FOLDED = "a scale and a shift per channel: a BatchNormalization whose running st
 def scaled(site: Site) -> Found | None:
     """A product with a stored vector: the scale of a normalisation taken apart, or of an affine layer with a shift."""
     held = [place for place in (0, 1) if site.view(place) is not None]
-    if site.call.op != "Mul" or len(site.call.inputs) != 2 or len(held) != 1 or not is_weight(site, held[0]):
+    if (
+        site.call.op != "Mul"
+        or "broadcast" in site.call.node.attributes
+        or len(site.call.inputs) != 2
+        or len(held) != 1
+        or not is_weight(site, held[0])
+    ):
         return None
     view, value = site.view(held[0]), site.value(1 - held[0])
     if view is None or view.elements < 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelscan.layers.onnx.catalogue.common import contradiction
 from modelscan.layers.onnx.catalogue.quantised import side_tensors
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
+from modelscan.layers.onnx.macs import scores
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
 
 
@@ -46,11 +47,6 @@ def merged(site: Site) -> Found | None:
     found.extra_macs = scores(site.positions(axes[:-1], batch_first=True) if axes is not None else None, width)
     found.config = {"num_heads": heads} | ({"qkv_hidden_sizes": sizes} if sizes else {})
     return found
-
-
-def scores(length: int | None, width: int | None) -> int | None:
-    """Multiply-accumulates of scores and of their sum over the values: two products of `length × length × width`."""
-    return None if length is None or not width else 2 * length * length * width
 
 
 @layer("com.microsoft:MultiHeadAttention", "com.microsoft:PackedMultiHeadAttention", "com.microsoft:DecoderMaskedMultiHeadAttention")

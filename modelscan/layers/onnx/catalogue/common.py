@@ -36,6 +36,8 @@ def following_bias(site: Site, units: Quantity, axis: int) -> tuple[Call, Draft]
         if after is None or not after.outputs:
             return None
         if after.op == "Add" and len(after.inputs) == 2:
+            if "broadcast" in after.node.attributes:
+                return _legacy_bias(site, after, value, units, axis)
             break
         scaled = after.op == "Mul" and any(_scalar(site, one) for one in after.inputs)
         laid_out = after.op == "Reshape" and axis == -1 and after.inputs[0] == value
@@ -53,6 +55,16 @@ def following_bias(site: Site, units: Quantity, axis: int) -> tuple[Call, Draft]
         return None
     site.setting.taken.update(one.index for one in between)
     return after, draft
+
+
+def _legacy_bias(site: Site, after: Call, value: int, units: Quantity, axis: int) -> tuple[Call, Draft] | None:
+    """An addition by the rule of old opsets: a vector along a given axis of the first operand."""
+    view, axes = site.setting.views.get(after.inputs[1]), site.setting.shapes.of(value)
+    if view is None or axes is None or len(view.shape) != 1 or after.inputs[0] != value:
+        return None
+    if after.aligned(len(axes), 1) != len(axes) + axis:
+        return None
+    return after, Draft("bias", after.inputs[1], (extent(units),))
 
 
 def _as_bias(site: Site, draft: Draft, view: View, units: Quantity, place: tuple[int, int, bool]) -> Draft | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from modelscan.layers.onnx.catalogue.common import add_bias, contradiction, direct_bias
 from modelscan.layers.onnx.catalogue.quantised import side_tensors
 from modelscan.layers.onnx.evidence import NEIGHBOUR, Extent, Quantity, extent
+from modelscan.layers.onnx.flow import NONE
+from modelscan.layers.onnx.macs import without_weights
 from modelscan.layers.onnx.shape_rules import numbers_of
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
 
@@ -29,8 +31,7 @@ def qlinear_conv(site: Site) -> Found | None:
 
 def convolution(site: Site, kernel: int, bias: int | None, *, channels_last: bool = False) -> Found | None:
     """A convolution with its weights at the given inputs."""
-    view = site.view(kernel)
-    if view is None:
+    if site.view(kernel) is None and (bias is None or site.view(bias) is None):
         return None
     group = site.call.integer("group", 1)
     rank = _rank(site, kernel)
@@ -45,16 +46,21 @@ def convolution(site: Site, kernel: int, bias: int | None, *, channels_last: boo
     out_axis = -1 if channels_last else 1
     site.stored(filters, kernel, 0, "kernel")
     site.wanted(filters, site.output, out_axis)
-    extents = (extent(filters), extent(channels), *_window(site, kernel, rank))
-    found.drafts.append(Draft("kernel", site.value(kernel), extents, multiplied=True))
+    if site.view(kernel) is not None:
+        extents = (extent(filters), extent(channels), *_window(site, kernel, rank))
+        found.drafts.append(Draft("kernel", site.value(kernel), extents, multiplied=True))
+    else:
+        filters.activation(site.axis(kernel, 0), site.name(kernel))
     if bias is not None:
         direct_bias(site, found, bias, filters)
-    if len(found.drafts) == 1 and not channels_last:
+    if len(found.drafts) == 1 and not channels_last and (bias is None or site.value(bias) == NONE):
         add_bias(site, found, filters, -(rank - 1))
     size = filters.settled()
     if size is not None and group > 0 and size % group:
         found.observations.append(contradiction(site, f"group {group} does not divide the {size} filters"))
     found.positions = _places(site, channels_last=channels_last)
+    if site.view(kernel) is None:
+        found.extra_macs = without_weights(site.setting, site.call)
     found.config = _config(site, group)
     if group > 1 and x.static == group:
         found.config["depthwise"] = True

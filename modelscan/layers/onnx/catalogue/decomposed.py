@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from modelscan.layers.onnx.catalogue.chains import LAYOUT, by_scalar, closed, producer, scalar, source, users
 from modelscan.layers.onnx.flow import Call
+from modelscan.layers.onnx.macs import products
 from modelscan.layers.onnx.site import Found, Setting, Site, layer
 
 FAR = 12
@@ -208,13 +209,3 @@ def _scores(setting: Setting, call: Call) -> int | None:
 
 def _sum(a: int | None, b: int | None) -> int | None:
     return None if a is None or b is None else a + b
-
-
-def products(setting: Setting, call: Call) -> int | None:
-    """Multiply-accumulates of a product of two activations, for one sample."""
-    site = Site(setting, call)
-    inner = site.axis(0, -1).static
-    if call.op.endswith("FusedMatMul") and call.attribute("transA"):
-        inner = site.axis(0, -2).static
-    places = site.positions(setting.shapes.of(call.outputs[0])) if call.outputs else None
-    return None if inner is None or places is None or call.op == "Einsum" else inner * places

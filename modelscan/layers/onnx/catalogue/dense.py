@@ -6,6 +6,7 @@ from modelscan.layers.onnx.catalogue.cells import cell
 from modelscan.layers.onnx.catalogue.common import add_bias
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
 from modelscan.layers.onnx.flow import NONE
+from modelscan.layers.onnx.macs import without_weights
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
 
 DENSE = "Dense"
@@ -84,7 +85,9 @@ def _static(site: Site) -> Found | None:
 def gemm(site: Site) -> Found | None:
     """Kernel `[K, N]` or transposed, bias C that may broadcast."""
     if site.view(1) is None:
-        return _gemm_left(site) if site.view(0) is not None and site.call.op == "Gemm" else None
+        if site.view(0) is not None and site.call.op == "Gemm":
+            return _gemm_left(site)
+        return _gemm_bias_only(site)
     turned = bool(site.call.integer("transB", 0))
     inputs, units = Quantity("inputs"), Quantity("units")
     inputs.activation(site.axis(0, 0 if site.call.integer("transA", 0) else 1), site.name(0))
@@ -126,6 +129,18 @@ def _gemm_bias(site: Site, found: Found, units: Quantity) -> None:
         found.drafts.append(Draft("bias", site.value(2), tuple(extents)))
     else:
         found.drafts.append(Draft("bias", site.value(2), (extent(units),)))
+
+
+def _gemm_bias_only(site: Site) -> Found | None:
+    """A product of two activations, to which a stored vector is added."""
+    if site.view(2) is None:
+        return None
+    units = Quantity("units").activation(site.axis(1, 0 if site.call.integer("transB", 0) else 1), site.name(1))
+    site.wanted(units, site.output, 1)
+    found = Found(DENSE, site.call, output=site.output, inputs=site.call.inputs[:2], config={"operator": "Gemm"})
+    _gemm_bias(site, found, units)
+    found.extra_macs = without_weights(site.setting, site.call)
+    return found
 
 
 def _gemm_left(site: Site) -> Found | None:

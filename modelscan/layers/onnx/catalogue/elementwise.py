@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from modelscan.layers.onnx.axes import broadcast
+from modelscan.layers.onnx.axes import Axes, broadcast
 from modelscan.layers.onnx.catalogue.affine import plain_norm, scaled
 from modelscan.layers.onnx.catalogue.decomposed import gated
 from modelscan.layers.onnx.catalogue.embedding import is_weight
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
 from modelscan.layers.onnx.flow import NONE
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
+
+UNIDIRECTIONAL = 7
+"""Opset since which PRelu's slope broadcasts by the general rule; before, a vector is one element per channel."""
 
 
 @layer("PRelu")
@@ -19,8 +22,12 @@ def prelu(site: Site) -> Found | None:
         return None
     found = Found("PRelu", site.call, output=site.output, inputs=(site.value(0),))
     names = ("channels",) if len(view.shape) == 1 else ()
-    extents = broadcast_extents(site, 1, names)
     axes = site.axes(0)
+    if len(view.shape) == 1 and view.elements > 1 and 0 < site.flow.opset < UNIDIRECTIONAL:
+        channels = site.stored(Quantity("channels").activation(site.axis(0, 1), site.name(0)), 1, 0, "itself")
+        found.drafts.append(Draft("slope", site.value(1), (extent(channels),)))
+        return found
+    extents = broadcast_extents(site, 1, names)
     if axes is not None and len(view.shape) > len(axes):
         extents = extents[-len(axes) :]
     found.drafts.append(Draft("slope", site.value(1), extents))
@@ -57,12 +64,20 @@ def _role(site: Site, weight: bool) -> str:
     return {"Add": "shift", "Sub": "shift", "Mul": "scale", "Div": "scale"}.get(site.call.op, "operand")
 
 
+def _legacy(site: Site, shape: tuple[int, ...]) -> Axes | None:
+    """The axes of the first operand that a second one meets by the rule of old opsets."""
+    first = site.axes(0)
+    start = site.call.aligned(len(first), len(shape)) if first is not None else None
+    return None if first is None or start is None else first[start : start + len(shape)]
+
+
 def broadcast_extents(site: Site, position: int, names: tuple[str, ...] = (), beside: tuple[int, ...] | None = None) -> tuple[Extent, ...]:
     """The axes of a stored operand; each is 1 or as long as that of the other operands (`beside`, or all other inputs)."""
     view = site.view(position)
     shape = view.shape if view is not None else ()
     others = [value for place, value in enumerate(site.call.inputs) if place != position and value != NONE] if beside is None else beside
-    around = broadcast([site.setting.shapes.of(value) for value in others])
+    around = _legacy(site, shape) if position == 1 and "broadcast" in site.call.node.attributes else None
+    around = around or broadcast([site.setting.shapes.of(value) for value in others])
     extents = []
     for back in range(len(shape), 0, -1):
         if shape[-back] == 1:
