@@ -63,7 +63,7 @@ def examine_all(
 
 
 def _died(report: ModelReport) -> bool:
-    return not report.readable and any(one.name in ("reader-crash", "reader-timeout") for one in report.findings)
+    return not report.readable and any(one.name in ("reader-crash", "reader-timeout", "reader-memory") for one in report.findings)
 
 
 def _without_inference(path: str, report: ModelReport, options: ReadOptions, limits: Limits) -> ModelReport:
