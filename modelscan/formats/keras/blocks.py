@@ -76,6 +76,8 @@ class BlockReader:
         module = _text(entry.get("module")) or ""
         if class_name in _OPERATION_CLASSES or module.startswith(_OPERATION_MODULES):
             return BlockKind.OPERATION
+        if depth and "trainable" not in config and class_name != "InputLayer" and _has_keras_3_nodes(entry.get("inbound_nodes")):
+            return BlockKind.OPERATION  # in HDF5 files Keras 3 leaves the module out; every layer has a `trainable`, no operation does
         layers = config.get("layers")
         if class_name == "Sequential":
             return BlockKind.SEQUENTIAL
@@ -106,6 +108,10 @@ class BlockReader:
 
     def _malformed(self, text: str, path: str) -> None:
         self.seen.append(Observation("malformed-config", text, layer=path or None))
+
+
+def _has_keras_3_nodes(nodes: Any) -> bool:
+    return isinstance(nodes, list) and bool(nodes) and all(isinstance(node, Mapping) and "args" in node for node in nodes)
 
 
 def calls_of(nodes: Any) -> tuple[Call, ...]:

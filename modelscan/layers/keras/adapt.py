@@ -80,6 +80,8 @@ def _packed(c: Config, spec: WeightSpec, name: str, argument: str) -> tuple[Weig
         dims = (*dims[:at], half, *dims[at + 1 :])
     packed = replace(spec, dims=dims, dtype="int8", trainable=False, logical=spec.dims if name == "int4" else None)
     block = int(argument) if argument.lstrip("-").isdecimal() else -1
+    if c.type == "EinsumDense" and name == "int4":
+        return _packed_einsum(c, spec, block)
     if c.type == "EinsumDense":
         return packed, [c.weight("kernel_scale", *_einsum_scale(c, spec.dims), trainable=False, dtype=None)]
     kept, grouped = (spec.dims[0], spec.dims[1]) if table and not reverse else (spec.dims[1], spec.dims[0])
@@ -92,6 +94,29 @@ def _packed(c: Config, spec: WeightSpec, name: str, argument: str) -> tuple[Weig
         c.weight(f"{spec.role}_zero", *shape, trainable=False, dtype=None),
         c.weight("g_idx", grouped, trainable=False, dtype=None),
     ]
+
+
+def _packed_einsum(c: Config, spec: WeightSpec, block: int) -> tuple[WeightSpec, list[WeightSpec]]:
+    """Four-bit kernels of an EinsumDense are flattened to two dimensions, contracted axes by kept ones, before they are packed."""
+    from modelscan.layers.keras.core import equation_parts
+
+    _, kernel, right, _ = equation_parts(str(c.get("equation")))
+    rows, columns = const(1), const(1)
+    for letter, one in zip(kernel, spec.dims, strict=True):
+        if letter in right:
+            columns = columns * one
+        else:
+            rows = rows * one
+    half = dim(f"⌈{columns}/2⌉", _divided_up(columns, 2), "dtype policy")
+    groups = dim(f"⌈{rows}/{block}⌉", _divided_up(rows, block), "dtype policy") if block > 0 else const(1)
+    packed = replace(spec, dims=(rows, half), dtype="int8", trainable=False, logical=spec.dims)
+    extra = [c.weight("kernel_scale", groups, columns, trainable=False, dtype=None)]
+    if block > 0:
+        extra += [
+            c.weight("kernel_zero", groups, columns, trainable=False, dtype=None),
+            c.weight("g_idx", rows, trainable=False, dtype=None),
+        ]
+    return packed, extra
 
 
 def _divided_up(one: Dim, by: int) -> int | None:

@@ -51,6 +51,8 @@ class Deriver:
                 derived: Derived | None = self._operation(block, inputs, arguments, source)
             else:
                 derived = self._layer(block.class_name, block.config, inputs, source, keywords, arguments, 0)
+        except UnknownInnerError:
+            derived = None
         except BadConfigError as error:
             self.observations.append(Observation("invalid-hyperparameter", f"{block.class_name} {block.path}: {error}", layer=block.path))
             return Result(None, inputs, (None,), None, None)

@@ -32,6 +32,7 @@ def paired(specs: Sequence[WeightSpec], claims: Sequence[Claim], copies: Mapping
 
 
 def _by_place(specs: Sequence[WeightSpec], claims: Sequence[Claim], copies: Mapping[str, str]) -> tuple[Claim, ...]:
+    copies = {_plain(key): role for key, role in copies.items()}
     places = {_plain(spec.key): spec.role for spec in specs if spec.key is not None}
     found = []
     for claim in claims:
