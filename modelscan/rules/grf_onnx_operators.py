@@ -106,7 +106,7 @@ class UnknownOpset(Rule):
 
     code = "GRF209"
     name = "unknown-opset"
-    severity = Severity.INFO
+    severity = Severity.LOW
     formats = ("onnx",)
     help = "update the onnx package"
 

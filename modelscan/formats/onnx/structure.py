@@ -125,6 +125,9 @@ class Scope:
         if index >= self.reading.limits.tensors:
             raise LimitExceeded("tensors", index + 1, self.reading.limits.tensors, offset=start)
         where = f"{self.where}.initializer[{index}]"
+        if start == end:
+            self.reading.note("initializer-without-name", "an empty initializer", offset=start, where=where)
+            return
         try:
             name, tensor = tensors.stored(self.reading, [(start, end)], where, self.prefix)
         except UnreadableFile as error:
