@@ -70,3 +70,5 @@ class Block:
     """`input_layers` of a functional model, flattened in order."""
     outputs: tuple[TensorRef, ...] = ()
     """`output_layers`, flattened in order."""
+    wrapped: Mapping[str, Block] = field(default_factory=dict)
+    """Whole models that a wrapper holds, by the hyperparameter that they stand in (`layer`, `backward_layer`)."""

@@ -56,6 +56,11 @@ class BlockReader:
             inner = self._inner(config.get("layers"), path, class_name, depth)
         elif not isinstance(raw, Mapping) and raw is not None and listed is None:
             self._malformed(f"the configuration of {name or class_name} is {type(raw).__name__}, not an object", path)
+        wrapped = {
+            name: self._block(config[name], f"{path}/", depth + 1)
+            for name in ("layer", "backward_layer")
+            if kind is BlockKind.LAYER and _is_model(config.get(name))
+        }
         build = entry.get("build_config")
         return Block(
             name=name,
@@ -70,6 +75,7 @@ class BlockReader:
             blocks=inner,
             inputs=_references(config.get("input_layers")) if kind is BlockKind.FUNCTIONAL else (),
             outputs=_references(config.get("output_layers")) if kind is BlockKind.FUNCTIONAL else (),
+            wrapped=wrapped,
         )
 
     def _kind(self, entry: Mapping[str, Any], class_name: str, config: Mapping[str, Any], depth: int) -> BlockKind:
@@ -108,6 +114,13 @@ class BlockReader:
 
     def _malformed(self, text: str, path: str) -> None:
         self.seen.append(Observation("malformed-config", text, layer=path or None))
+
+
+def _is_model(entry: Any) -> bool:
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("class_name"), str):
+        return False
+    config = entry.get("config")
+    return isinstance(config, list) or (isinstance(config, Mapping) and isinstance(config.get("layers"), list))
 
 
 def _has_keras_3_nodes(nodes: Any) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelscan.layers.keras.adapt import adapted
 from modelscan.layers.keras.modern import declared_input, modern_class, modern_config, variable_dtype
+from modelscan.layers.keras.names import snake_case
 from modelscan.layers.keras.operations import operation
 from modelscan.layers.keras.registry import CATALOGUE, BadConfigError, Config, Derived, Shapes, keyed
 from modelscan.limits import Limits
@@ -35,16 +36,18 @@ class Result:
 class Deriver:
     """Derives blocks of one file; collects what is wrong with their configurations."""
 
-    def __init__(self, version: str | None, limits: Limits, vocabularies: Mapping[str, int] | None = None) -> None:
+    def __init__(self, version: str | None, limits: Limits) -> None:
         self.version = _version(version)
         self.limits = limits
         self.observations: list[Observation] = []
-        self.vocabularies = vocabularies or {}
+        self.wrapped: dict[int, Block] = {}
+        """Models within the wrapper that is being derived, by the identity of their entry in its configuration."""
 
     def block(self, block: Block, call: Call | None, inputs: Shapes, keywords: Mapping[str, Shape | None], source: str) -> Result:
         """The result of one call of a layer or operation."""
         if (not inputs or inputs[0] is None) and block.class_name != "InputLayer":
             inputs, source = _fallback(block, inputs, source)
+        self.wrapped = {id(block.config[name]): model for name, model in block.wrapped.items()}
         arguments = {name: value for name, value in (call.kwargs if call else {}).items() if not isinstance(value, TensorRef)}
         try:
             if block.kind is BlockKind.OPERATION:
@@ -102,11 +105,32 @@ class Deriver:
         config = entry.get("config")
         values = config if isinstance(config, Mapping) else {"layers": config} if isinstance(config, list) else {}
         if isinstance(values.get("layers"), list):
-            raise UnknownInnerError
+            model = self.wrapped.get(id(entry))
+            if model is None:
+                raise UnknownInnerError
+            return self._model(model, shapes, witness)
         derived = self._layer(entry["class_name"], values, shapes, witness, {}, {}, depth)
         if derived is None:
             raise UnknownInnerError
         return derived
+
+    def _model(self, model: Block, shapes: Shapes, witness: str) -> Derived:
+        """A whole model as one layer: the weights of all its layers under the groups that Keras stores them in."""
+        from modelscan.layers.keras.propagate import Propagation
+
+        wrapped = self.wrapped
+        propagation = Propagation(self)
+        outputs = propagation.model(model, shapes, witness)
+        self.wrapped = wrapped
+        weights: list[WeightSpec] = []
+        positions: int | None = 1
+        for path, group, role in groups_of(model):
+            result = propagation.results.get(path)
+            if result is None or result.specs is None:
+                raise UnknownInnerError
+            weights.extend(replace(spec, key=f"{group}/{spec.key}", role=f"{role}/{spec.role}") for spec in result.specs)
+            positions = None if result.specs else positions
+        return Derived(weights, outputs, positions, None)
 
     def _operation(self, block: Block, inputs: Shapes, arguments: Mapping[str, Any], source: str) -> Derived:
         name = block.class_name
@@ -120,6 +144,23 @@ class Deriver:
             if isinstance(constants, Mapping) and name == "Reshape":
                 arguments = {"shape": constants.get("1")}
         return operation(Config(name, block.config, inputs, {}, arguments, (), source, self.version), name)
+
+
+def groups_of(model: Block, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Path, group and name of each innermost layer of a model, as Keras 3 numbers them per class."""
+    used: dict[str, int] = {}
+    for index, block in enumerate(model.blocks):
+        operation = block.kind is BlockKind.OPERATION and (block.module or "").startswith("keras")
+        if operation or (model.kind is BlockKind.SEQUENTIAL and not index and block.class_name == "InputLayer"):
+            continue
+        name = snake_case(block.registered_name or block.class_name)
+        count = used.get(name, 0)
+        used[name] = count + 1
+        group = f"{prefix}layers/{name}{f'_{count}' if count else ''}"
+        if block.blocks:
+            yield from groups_of(block, f"{group}/")
+        else:
+            yield block.path, group, block.name
 
 
 class UnknownInnerError(BadConfigError):
