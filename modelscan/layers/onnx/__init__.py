@@ -9,7 +9,15 @@ from dataclasses import replace
 
 from modelscan.graph import Graph
 from modelscan.inline import inline
-from modelscan.layers.onnx import catalogue, checks, demand_rules, shape_rules, shape_rules_contrib, shape_rules_scopes
+from modelscan.layers.onnx import (
+    catalogue,
+    checks,
+    demand_rules,
+    demand_rules_contrib,
+    shape_rules,
+    shape_rules_contrib,
+    shape_rules_scopes,
+)
 from modelscan.layers.onnx.build import of_kind
 from modelscan.layers.onnx.cost import activations
 from modelscan.layers.onnx.demands import Demands
@@ -22,7 +30,7 @@ from modelscan.layers.onnx.tree import layers
 from modelscan.limits import Limits
 from modelscan.model import Kind, Model
 
-__all__ = ["catalogue", "demand_rules", "derive", "shape_rules", "shape_rules_contrib", "shape_rules_scopes"]
+__all__ = ["catalogue", "demand_rules", "demand_rules_contrib", "derive", "shape_rules", "shape_rules_contrib", "shape_rules_scopes"]
 
 
 def derive(model: Model, limits: Limits) -> Model:

@@ -20,6 +20,8 @@ SCOPE = "·scope"
 """Domain of the artificial calls; no file can hold it, since readers keep domains as they are and this one is ours."""
 KNOWN = 1024
 """Elements of a stored tensor whose values are looked at."""
+UNBATCHED = 9
+"""Opset since which Scan has no batch axis."""
 NONE = -1
 """The number of an omitted optional value."""
 
@@ -248,7 +250,7 @@ class _Frame:
             held = _unchanged(body.graph)
             for place, (value, source) in enumerate(zip(inner[2:], given[2:], strict=False)):
                 body.border("hold" if place in held else "alias", source, value)
-        elif self.node.op == "Scan":
+        elif self.node.op == "Scan" and not self._batched():
             states = self._scan_states(body)
             for number, (value, source) in enumerate(zip(inner, given, strict=False)):
                 body.border("alias" if number < states else "unstack", source, value, self._axis("scan_input_axes", number - states))
@@ -266,14 +268,14 @@ class _Frame:
                     scope.border("carry", value, carried[number + 2])
                 if number < len(results):
                     scope.border("alias" if number < states else "stack", value, results[number])
-        elif self.node.op == "Scan":
+        elif self.node.op == "Scan" and not self._batched():
             states = self._scan_states(body)
             for number, value in enumerate(inner[: len(results)]):
                 if number < states:
                     scope.border("carry", value, carried[number])
                 axis = self._axis("scan_output_axes", number - states)
                 scope.border("alias" if number < states else "stack", value, results[number], axis)
-        else:
+        elif self.node.op != "Scan":
             self._join(inner)
 
     def _join(self, inner: list[int]) -> None:
@@ -285,6 +287,10 @@ class _Frame:
             for values, result in zip(self.branches, self.results, strict=True):
                 if values and result != NONE:
                     self.scope.call(Node("", "join", SCOPE, attributes={"owner": self.call.index}), tuple(values), (result,))
+
+    def _batched(self) -> bool:
+        """Whether this is the Scan of opset 8, whose operands have a batch axis in front and whose first one is lengths."""
+        return 0 < self.scope.flow.opset < UNBATCHED
 
     def _axis(self, name: str, place: int) -> int:
         axes = self.node.attributes.get(name)

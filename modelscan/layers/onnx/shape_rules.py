@@ -222,7 +222,8 @@ def _unsqueeze(shapes: Shapes, call: Call) -> list[Axes | None]:
 @rule("Squeeze")
 def _squeeze(shapes: Shapes, call: Call) -> list[Axes | None]:
     x, axes = shapes.input(call, 0), operand(shapes.flow, call, 1, "axes")
-    if x is None or (axes is None and any(axis.static is None for axis in x)):
+    computed = axes is None and len(call.inputs) > 1 and call.inputs[1] != NONE
+    if x is None or computed or (axes is None and any(axis.static is None for axis in x)):
         return [None]
     front = normalised(axes, len(x)) if axes is not None else tuple(n for n, axis in enumerate(x) if axis.static == 1)
     return [None if front is None else tuple(axis for n, axis in enumerate(x) if n not in front)]

@@ -197,6 +197,8 @@ def _unsqueeze(flow: Flow, call: Call, found: dict[int, View]) -> View | None:
 def _squeeze(flow: Flow, call: Call, found: dict[int, View]) -> View | None:
     view = found[call.inputs[0]]
     axes = operand(flow, call, 1, "axes")
+    if axes is None and len(call.inputs) > 1 and call.inputs[1] != NONE:
+        return None
     if axes is None:
         axes = tuple(axis for axis, size in enumerate(view.shape) if size == 1)
     front = normalised(axes, len(view.shape))

@@ -27,9 +27,8 @@ def vector_axis(view: View, rank: int | None) -> int | None:
     return -long[0]
 
 
-def following_bias(site: Site, units: Quantity, axis: int) -> tuple[Call, Draft] | None:
-    """An addition of a stored vector along `axis` (from the end) of the call's output, as the bias of the same layer."""
-    value = site.output
+def following_bias(site: Site, value: int, units: Quantity, axis: int) -> tuple[Call, Draft] | None:
+    """An addition of a stored vector along `axis` (from the end) of a layer's result, as the bias of the same layer."""
     between: list[Call] = []
     for _ in range(CHAIN):
         after = site.only_user(value) if value != NONE else None
@@ -39,9 +38,8 @@ def following_bias(site: Site, units: Quantity, axis: int) -> tuple[Call, Draft]
             if "broadcast" in after.node.attributes:
                 return _legacy_bias(site, after, value, units, axis)
             break
-        scaled = after.op == "Mul" and any(_scalar(site, one) for one in after.inputs)
         laid_out = after.op == "Reshape" and axis == -1 and after.inputs[0] == value
-        if after.op not in TRANSPARENT and not laid_out and not (scaled and site.call.op in ("MatMulInteger", "ConvInteger")):
+        if after.op not in TRANSPARENT and not laid_out:
             return None
         between.append(after)
         value = after.outputs[0]
@@ -90,6 +88,41 @@ def _as_bias(site: Site, draft: Draft, view: View, units: Quantity, place: tuple
     return draft
 
 
+def take_scale(site: Site, found: Found, units: Quantity) -> None:
+    """Takes the product that turns an integer result into numbers again, and the kernel's stored scales, into the layer."""
+    value = site.output
+    passed: list[Call] = []
+    after = site.only_user(value) if value != NONE else None
+    while after is not None and after.op in TRANSPARENT and after.outputs and len(passed) < CHAIN:
+        passed.append(after)
+        value = after.outputs[0]
+        after = site.only_user(value)
+    if after is None or after.op != "Mul" or len(after.inputs) != 2 or not after.outputs:
+        return
+    other = after.inputs[1] if after.inputs[0] == value else after.inputs[0]
+    scale = run_time_scale(site, other)
+    stored_ones = [other] if other in site.setting.views else [one for one in scale.inputs if one in site.setting.views] if scale else []
+    if not stored_ones and not _scalar(site, other):
+        return
+    for one in stored_ones:
+        view = site.setting.views[one]
+        if view.elements > 1:
+            extents = tuple(extent(1) if size == 1 else extent(units) for size in view.shape)
+            found.drafts.append(Draft("kernel_scale", one, extents, counted=False))
+    found.fused += [*passed, after, *([scale] if scale is not None else [])]
+    found.output = after.outputs[0]
+
+
+def run_time_scale(site: Site, value: int) -> Call | None:
+    """The product of a scale found at run time with the kernel's stored ones: how dynamic quantisation undoes itself."""
+    number = site.flow.producer[value] if value != NONE else NONE
+    call = site.flow.calls[number] if number != NONE else None
+    if call is None or call.op != "Mul" or not any(one in site.setting.views for one in call.inputs):
+        return None
+    makers = [site.flow.producer[one] for one in call.inputs if one not in site.setting.views]
+    return call if any(maker != NONE and site.flow.calls[maker].op == "DynamicQuantizeLinear" for maker in makers) else None
+
+
 def _scalar(site: Site, value: int) -> bool:
     axes = site.setting.shapes.of(value)
     view = site.setting.views.get(value)
@@ -98,7 +131,7 @@ def _scalar(site: Site, value: int) -> bool:
 
 def add_bias(site: Site, found: Found, units: Quantity, axis: int) -> None:
     """Takes a following addition into the layer, if there is one."""
-    bias = following_bias(site, units, axis)
+    bias = following_bias(site, found.output, units, axis)
     if bias is not None:
         call, draft = bias
         found.fused.append(call)

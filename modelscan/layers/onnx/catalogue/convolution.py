@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelscan.layers.onnx.catalogue.common import add_bias, contradiction, direct_bias
+from modelscan.layers.onnx.catalogue.common import add_bias, contradiction, direct_bias, take_scale
 from modelscan.layers.onnx.catalogue.quantised import side_tensors
 from modelscan.layers.onnx.evidence import NEIGHBOUR, Extent, Quantity, extent
 from modelscan.layers.onnx.flow import NONE
@@ -25,6 +25,10 @@ def qlinear_conv(site: Site) -> Found | None:
     """The quantised form: kernel at input 3, its scale and zero point at 4 and 5, bias at 8."""
     found = convolution(site, kernel=3, bias=8, channels_last=bool(site.call.integer("channels_last", 0)))
     if found is not None:
+        for place in (4, 5):
+            view = site.view(place)
+            if view is not None and view.elements > 1 and found.drafts and site.view(3) is not None:
+                site.stored(found.drafts[0].extents[0].quantities[0], place, 0, "scale length")
         side_tensors(site, found, {4: "kernel_scale", 5: "kernel_zero_point"})
     return found
 
@@ -53,7 +57,9 @@ def convolution(site: Site, kernel: int, bias: int | None, *, channels_last: boo
         filters.activation(site.axis(kernel, 0), site.name(kernel))
     if bias is not None:
         direct_bias(site, found, bias, filters)
-    if len(found.drafts) == 1 and not channels_last and (bias is None or site.value(bias) == NONE):
+    if site.call.op == "ConvInteger":
+        take_scale(site, found, filters)
+    if (bias is None and not channels_last) or (len(found.drafts) == 1 and not channels_last and site.value(bias or 0) == NONE):
         add_bias(site, found, filters, -(rank - 1))
     size = filters.settled()
     if size is not None and group > 0 and size % group:

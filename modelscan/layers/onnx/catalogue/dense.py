@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelscan.layers.onnx.catalogue.cells import cell
-from modelscan.layers.onnx.catalogue.common import add_bias
+from modelscan.layers.onnx.catalogue.common import add_bias, take_scale
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
 from modelscan.layers.onnx.flow import NONE
 from modelscan.layers.onnx.macs import without_weights
@@ -52,6 +52,8 @@ def product(site: Site, kernel: int, activation: int, *, bias: bool = True) -> F
         site.wanted(units, site.output, outer)
         extents += [extent(inputs), extent(units)] if right else [extent(units), extent(inputs)]
     found.drafts.append(Draft("kernel", site.value(kernel), tuple(extents), multiplied=True))
+    if site.call.op == "MatMulInteger":
+        take_scale(site, found, units)
     if bias and len(shape) > 1:
         add_bias(site, found, units, outer)
     axes = site.axes(activation)
@@ -59,7 +61,7 @@ def product(site: Site, kernel: int, activation: int, *, bias: bool = True) -> F
         rest = axes[:-1] if x_axis == -1 else (*axes[:-2], axes[-1])
         shared = [axis for place, axis in enumerate(rest) if len(shape) < 3 or place == 0 or place >= len(rest) - 1]
         found.positions = site.positions(shared)
-    found.config = {"operator": site.call.node.op + ("+Add" if found.fused else "")}
+    found.config = {"operator": site.call.node.op + ("+Add" if any(one.op == "Add" for one in found.fused) else "")}
     return found
 
 

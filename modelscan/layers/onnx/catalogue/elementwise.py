@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modelscan.layers.onnx.axes import Axes, broadcast
 from modelscan.layers.onnx.catalogue.affine import plain_norm, scaled
+from modelscan.layers.onnx.catalogue.common import run_time_scale
 from modelscan.layers.onnx.catalogue.decomposed import gated
 from modelscan.layers.onnx.catalogue.embedding import is_weight
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
@@ -41,6 +42,8 @@ def elementwise(site: Site) -> Found | None:
         pattern = (scaled(site) or gated(site) if site.call.op == "Mul" else None) or plain_norm(site)
         if pattern is not None:
             return pattern
+    if run_time_scale(site, site.output) is not None:
+        return Found(site.call.op, site.call)  # the product of integers that it scales will claim it
     held = [place for place in range(len(site.call.inputs)) if (view := site.view(place)) is not None and view.elements > 1]
     free = tuple(value for value in site.call.inputs if value != NONE and value not in site.setting.views)
     if not held or not free or all(value in site.setting.inert for value in free):

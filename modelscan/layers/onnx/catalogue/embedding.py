@@ -10,7 +10,7 @@ from modelscan.layers.onnx.site import Draft, Found, Site
 def gather(site: Site) -> Found | None:
     """A float table of two or more axes; rows of integers are shape arithmetic."""
     view = site.view(0)
-    if view is None or len(view.shape) < 2 or not is_weight(site, 0):
+    if view is None or len(view.shape) < 2 or not (is_weight(site, 0) or _quantised(site)):
         return None
     axis = site.call.integer("axis", 0) % len(view.shape) if view.shape else 0
     extents = []
@@ -25,6 +25,13 @@ def gather(site: Site) -> Found | None:
     found = Found("Embedding", site.call, output=site.output, inputs=(site.value(1),), config={"operator": "Gather", "axis": axis})
     found.drafts.append(Draft("embeddings", site.value(0), tuple(extents)))
     return found
+
+
+def _quantised(site: Site) -> bool:
+    """Whether the table holds numbers of a few bits: quantised ones, since shape arithmetic is done in wider integers."""
+    view = site.view(0)
+    tensor = site.flow.tensors[view.pieces[0].value] if view is not None and view.pieces else None
+    return tensor is not None and (dtypes.BITS.get(tensor.dtype) or 64) <= 8 and tensor.dtype != "bool"
 
 
 def is_weight(site: Site, position: int) -> bool:
