@@ -160,6 +160,8 @@ class Scope:
         """Read one declared input, output or inner value."""
         field = _DECLARATIONS[number]
         count = len(self.inputs) if number == GRAPH_INPUT else len(self.outputs) if number == GRAPH_OUTPUT else len(self.declared)
+        if count >= self.reading.limits.tensors:
+            raise LimitExceeded("tensors", count + 1, self.reading.limits.tensors, offset=start)
         try:
             found = value_info(self.reading, start, end, self.path)
         except UnreadableFile as error:
