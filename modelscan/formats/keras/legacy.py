@@ -87,6 +87,7 @@ class LegacyWeights:
 
     def for_blocks(self, model: Block) -> dict[str, tuple[Claim, ...]]:
         """Claims by block path; what belongs to no block of the model goes under `""`."""
+        self._note_swaps({block.name for block in model.blocks})
         claims: dict[str, tuple[Claim, ...]] = {}
         left = dict(self.groups)
         for block in model.blocks:
@@ -100,9 +101,23 @@ class LegacyWeights:
             claims[""] = rest
         return claims
 
+    def _note_swaps(self, names: set[str]) -> None:
+        """Two groups that hold each other's weights. One alone proves nothing: a layer keeps its weights' names when it is renamed."""
+        told = {name: _owner(claims, names) for name, claims in self.groups.items()}
+        for name, owner in told.items():
+            if owner is not None and owner != name and told.get(owner) == name and name < owner:
+                text = f"the group {name} holds weights named after {owner}, and the group {owner} those of {name}"
+                self.seen.append(Observation("group-name-mismatch", text, layer=name, tensor=f"{self.root}/{name}"))
+
     def as_layers(self) -> tuple[Layer, ...]:
         """The groups themselves, for weights without a configuration."""
         return tuple(Layer(name, name, "?", claims=claims) for name, claims in self.groups.items())
+
+
+def _owner(claims: tuple[Claim, ...], names: set[str]) -> str | None:
+    """The one layer that all weight names of a group begin with, None if there is no such layer."""
+    found = {next((part for part in claim.key.split("/")[:-1] if part in names), None) for claim in claims}
+    return next(iter(found)) if len(found) == 1 else None
 
 
 def _distributed(container: Block, claims: tuple[Claim, ...]) -> dict[str, tuple[Claim, ...]]:

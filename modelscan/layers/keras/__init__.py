@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from modelscan.layers.keras import (
@@ -25,7 +26,7 @@ from modelscan.layers.keras.nested import distributed
 from modelscan.layers.keras.pairing import paired
 from modelscan.layers.keras.propagate import Propagation
 from modelscan.limits import Limits
-from modelscan.model import Claim, Layer, Model, TensorInfo, WeightSpec
+from modelscan.model import Claim, Kind, Layer, Model, TensorInfo, WeightSpec
 from modelscan.topology import Block
 
 __all__ = ["derive"]
@@ -51,7 +52,7 @@ def derive(model: Model, limits: Limits) -> Model:
     if not isinstance(model.graph, Block):
         return inferred(model)
     version = model.producer.get("version")
-    deriver = Deriver(version, limits)
+    deriver = Deriver(version, limits, _floatx(model))
     propagation = Propagation(deriver)
     outputs = propagation.model(model.graph, (), "declared input")
     claims = distributed(model.layers, propagation.results)
@@ -64,6 +65,14 @@ def derive(model: Model, limits: Limits) -> Model:
         inputs=model.inputs or _inputs(model.graph, propagation),
         outputs=model.outputs or tuple(TensorInfo(_output_name(model.graph, i), None, shape) for i, shape in enumerate(outputs)),
     )
+
+
+def _floatx(model: Model) -> str | None:
+    """The element type that Keras was set to when it wrote the file: most of the stored weights have it."""
+    found = Counter(
+        one.dtype for one in model.tensors if one.kind is Kind.WEIGHT and one.dtype in ("float16", "float32", "float64", "bfloat16")
+    )
+    return found.most_common(1)[0][0] if found else None
 
 
 def _form(kind: str, result: Result, claims: tuple[Claim, ...], first_version: bool) -> tuple[tuple[WeightSpec, ...], tuple[Claim, ...]]:

@@ -36,9 +36,11 @@ class Result:
 class Deriver:
     """Derives blocks of one file; collects what is wrong with their configurations."""
 
-    def __init__(self, version: str | None, limits: Limits) -> None:
+    def __init__(self, version: str | None, limits: Limits, floatx: str | None = None) -> None:
         self.version = _version(version)
         self.limits = limits
+        self.floatx = floatx
+        """Element type of the weights of layers that state none: before Keras 2.3 only the first one does."""
         self.observations: list[Observation] = []
         self.wrapped: dict[int, Block] = {}
         """Models within the wrapper that is being derived, by the identity of their entry in its configuration."""
@@ -93,7 +95,7 @@ class Deriver:
             source,
             self.version,
             inner,
-            variable_dtype(values),
+            variable_dtype(values) or (self.floatx if values.get("dtype") is None else None),
         )
         derived = declaration(config)
         return None if derived is None else adapted(config, derived)
