@@ -22,15 +22,28 @@ class _Plain:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: dictionaries, lists, strings, numbers, booleans and None."""
-        return {one.name: _to_json(getattr(self, one.name)) for one in fields(self)}  # type: ignore[arg-type]  # the subclasses are dataclasses
+        return {name: _to_json(getattr(self, name)) for name in _names(type(self))}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict` for classes without nested objects; unknown keys are ignored."""
-        return cls(**{one.name: _from_json(data[one.name]) for one in fields(cls) if one.name in data})  # type: ignore[arg-type]
+        return cls(**{name: _from_json(data[name]) for name in _names(cls) if name in data})
+
+
+def _names(of: type) -> tuple[str, ...]:
+    names = _NAMES.get(of)
+    if names is None:
+        names = _NAMES[of] = tuple(one.name for one in fields(of))  # the subclasses are dataclasses
+    return names
+
+
+_NAMES: dict[type, tuple[str, ...]] = {}
+_ATOMS = frozenset({str, int, float, bool, type(None)})
 
 
 def _to_json(value: Any) -> Any:
+    if type(value) in _ATOMS:
+        return value
     if isinstance(value, _Plain):
         return value.to_dict()
     if isinstance(value, tuple | list):
@@ -41,7 +54,7 @@ def _to_json(value: Any) -> Any:
 
 
 def _from_json(value: Any) -> Any:
-    return tuple(_from_json(one) for one in value) if isinstance(value, list) else value
+    return tuple([_from_json(one) for one in value]) if type(value) is list else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +129,7 @@ class LayerReport(_Plain):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`."""
-        values = {one.name: _from_json(data[one.name]) for one in fields(cls) if one.name in data}
+        values = {name: _from_json(data[name]) for name in _names(cls) if name in data}
         values["weights"] = tuple(WeightReport.from_dict(one) for one in data["weights"])
         return cls(**values)
 
@@ -185,7 +198,7 @@ class ModelReport(_Plain):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`."""
-        values = {one.name: _from_json(data[one.name]) for one in fields(cls) if one.name in data}
+        values = {name: _from_json(data[name]) for name in _names(cls) if name in data}
         values["parameters"] = Parameters.from_dict(data["parameters"])
         for key, kind in (
             ("inputs", TensorReport),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from importlib import import_module
 
 from modelscan.discover import Discovery, discover
 from modelscan.errors import ConfigError
@@ -13,6 +14,12 @@ from modelscan.ledger import ModelReport, Report
 from modelscan.limits import DEFAULT, Limits
 from modelscan.worker import Pool, can_isolate, isolation_note
 
+_WORTH_IMPORTING = 4
+_READERS = {
+    (".onnx",): ("modelscan.formats.onnx.reader", "modelscan.layers.onnx"),
+    (".keras", ".h5", ".hdf5"): ("modelscan.formats.keras.archive", "modelscan.formats.keras.hdf5", "modelscan.layers.keras"),
+}
+"""Modules by suffix; a file that is something else costs its worker an import, nothing more."""
 Progress = Callable[[int, int, str], None]
 
 
@@ -54,12 +61,24 @@ def examine_all(
 ) -> Iterator[ModelReport]:
     """The reports in the order of the targets."""
     if isolate and can_isolate():
+        _import_readers(targets)
         reports = Pool(_examine, _failed, options, limits, jobs or os.cpu_count() or 1).run(targets)
         for path, report in zip(targets, reports, strict=True):
             yield _without_inference(path, report, options, limits) if _died(report) and options.inference else report
     else:
         for path in targets:
             yield _examine(path, options, limits)
+
+
+def _import_readers(targets: list[str]) -> None:
+    """What every worker will need is imported once, before they are forked; a single file's worker imports what it needs itself."""
+    if len(targets) < _WORTH_IMPORTING:
+        return
+    import_module("modelscan.examine")
+    for suffixes, modules in _READERS.items():
+        if any(path.lower().endswith(suffixes) for path in targets):
+            for module in modules:
+                import_module(module)
 
 
 def _died(report: ModelReport) -> bool:

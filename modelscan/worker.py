@@ -1,12 +1,14 @@
 """Examining files in child processes with limits, so that no file can take the scan down.
 
 A worker is forked once and reused for file after file; what it found comes back as JSON, never as pickled objects. A crash
-of a native library, a time-out or exhausted memory ends that worker and becomes a finding on the file that it had.
+of a native library, a time-out or exhausted memory ends that worker and becomes a finding on the file that it had. A file that
+was not its worker's first gets a second chance in a fresh one, so that no file answers for what came before it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
 import select
@@ -14,15 +16,18 @@ import signal
 import struct
 import sys
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NoReturn
 
 from modelscan.formats import ReadOptions
 from modelscan.ledger import ModelReport
 from modelscan.limits import Limits
 
 _LENGTH = struct.Struct("<Q")
+_CHUNK = 1 << 20
 Examine = Callable[[str, ReadOptions | None, Limits], ModelReport]
 
 
@@ -42,7 +47,7 @@ def isolation_note() -> str | None:
     if not can_isolate():
         return "this platform cannot isolate the reading of files: no limit on time or memory was set"
     if sys.platform == "darwin":
-        return "macOS does not enforce a limit on address space: files were read with a limit on time only"
+        return "macOS does not enforce a limit on address space: files were read with limits on time and open files only"
     return None
 
 
@@ -52,8 +57,10 @@ class _Worker:
     tasks: int
     results: int
     index: int | None = None
+    """Which path it has, None while it waits."""
+    served: int = 0
     deadline: float = 0.0
-    buffer: bytes = b""
+    buffer: bytearray = field(default_factory=bytearray)
 
 
 class Pool:
@@ -68,138 +75,161 @@ class Pool:
         self.options = options
         self.limits = limits
         self.jobs = max(1, jobs)
+        self.workers: list[_Worker] = []
 
     def run(self, paths: Sequence[str]) -> Iterator[ModelReport]:
         """The reports, as soon as all before them are there."""
         waiting = deque(range(len(paths)))
         done: dict[int, ModelReport] = {}
-        workers = [self._start() for _ in range(min(self.jobs, len(paths)))]
         following = 0
         try:
             while following < len(paths):
-                for worker in workers:
-                    if worker.index is None and waiting:
-                        self._give(worker, waiting.popleft(), paths)
-                for worker in self._ready(workers):
-                    report = self._collect(worker, paths)
-                    if report is not None and worker.index is not None:
-                        done[worker.index] = report
-                        worker.index = None
-                    if worker.pid < 0:
-                        workers[workers.index(worker)] = self._start()
+                self._employ(waiting, paths)
+                for worker in self._ready():
+                    index = worker.index
+                    assert index is not None  # noqa: S101 - only busy workers are ready
+                    answer = self._collect(worker, paths[index], final=worker.served == 0)
+                    if answer is None and worker.pid < 0:
+                        waiting.appendleft(index)
+                    elif answer is not None:
+                        done[index] = answer
                 while following in done:
                     yield done.pop(following)
                     following += 1
         finally:
-            for worker in workers:
-                self._stop(worker)
+            for worker in self.workers:
+                self._end(worker)
+            self.workers.clear()
+
+    def _employ(self, waiting: deque[int], paths: Sequence[str]) -> None:
+        """Give each free worker a path; hire as many as are needed."""
+        self.workers = [worker for worker in self.workers if worker.pid > 0]
+        free = [worker for worker in self.workers if worker.index is None]
+        while waiting and (free or len(self.workers) < self.jobs):
+            if not free:
+                self.workers.append(self._start())
+                free.append(self.workers[-1])
+            self._give(free.pop(0), waiting.popleft(), paths)
 
     def _start(self) -> _Worker:
         task_read, task_write = os.pipe()
         result_read, result_write = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of forking with threads; the child uses none of theirs
+            pid = os.fork()
         if pid == 0:
-            os.close(task_write)
-            os.close(result_read)
+            for descriptor in (task_write, result_read, *(end for one in self.workers for end in (one.tasks, one.results))):
+                os.close(descriptor)
             self._serve(task_read, result_write)
         os.close(task_read)
         os.close(result_write)
         return _Worker(pid, task_write, result_read)
 
-    def _serve(self, tasks: int, results: int) -> None:
-        """The child: one path after another until the pipe closes. Never returns."""
-        status = 0
+    def _serve(self, tasks: int, results: int) -> NoReturn:
+        """The child: one path after another until the pipe closes."""
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            _be_silent()
             limit_process(self.limits)
             while True:
                 head = _read_exactly(tasks, _LENGTH.size)
                 if head is None:
                     break
                 path = os.fsdecode(_read_exactly(tasks, _LENGTH.unpack(head)[0]) or b"")
-                try:
-                    data = json.dumps(self.examine(path, self.options, self.limits).to_dict()).encode()
-                except MemoryError:
-                    data = json.dumps({"failed": "reader-memory"}).encode()
-                os.write(results, _LENGTH.pack(len(data)))
+                data, going_on = self._answer(path)
+                _write_all(results, _LENGTH.pack(len(data)))
                 _write_all(results, data)
-        except BaseException as error:  # noqa: BLE001 - the child must end here, whatever it was
-            status = 70
-            os.write(2, f"modelscan: a fault of our own while reading: {type(error).__name__}: {error}\n".encode())
+                if not going_on:
+                    break
+        finally:
+            os._exit(0)
+
+    def _answer(self, path: str) -> tuple[bytes, bool]:
+        """The report on one file as JSON, and whether this process is still fit for the next one."""
+        try:
+            return json.dumps(self.examine(path, self.options, self.limits).to_dict()).encode(), True
+        except MemoryError:
+            reason = f"reading needed more than {self.limits.worker_memory:,} bytes of memory"
+            return json.dumps({"failed": "reader-memory", "reason": reason}).encode(), False
+        except Exception as error:  # noqa: BLE001 - a fault of ours is a finding on the file, not the end of the scan
             if os.environ.get("MODELSCAN_DEBUG"):
                 import traceback
 
                 traceback.print_exc()
-        finally:
-            os._exit(status)
+            reason = f"a fault of our own while reading it: {type(error).__name__}: {error}"
+            return json.dumps({"failed": "reader-crash", "reason": reason}).encode(), True
 
     def _give(self, worker: _Worker, index: int, paths: Sequence[str]) -> None:
         data = os.fsencode(paths[index])
         worker.index = index
         worker.deadline = time.monotonic() + self.limits.worker_seconds
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it is gone; `_collect` finds out how
             _write_all(worker.tasks, _LENGTH.pack(len(data)) + data)
-        except BrokenPipeError:
-            worker.deadline = 0.0  # it is gone; `_collect` finds out how
 
-    def _ready(self, workers: Sequence[_Worker]) -> list[_Worker]:
-        """Workers that have something to read, have ended, or are past their time."""
-        busy = [worker for worker in workers if worker.index is not None]
+    def _ready(self) -> list[_Worker]:
+        """Busy workers that have something to read, have ended, or are past their time."""
+        busy = [worker for worker in self.workers if worker.index is not None]
         patience = max(0.0, min((worker.deadline for worker in busy), default=0.0) - time.monotonic())
         readable, _, _ = select.select([worker.results for worker in busy], [], [], patience)
         now = time.monotonic()
         return [worker for worker in busy if worker.results in readable or worker.deadline <= now]
 
-    def _collect(self, worker: _Worker, paths: Sequence[str]) -> ModelReport | None:
-        """The report if it is complete, or that on the worker's end."""
-        assert worker.index is not None  # noqa: S101 - only busy workers are collected
-        path = paths[worker.index]
+    def _collect(self, worker: _Worker, path: str, final: bool) -> ModelReport | None:
+        """The report if it is complete or the worker will give none.
+
+        None while more is to come, and when the worker ended without an answer that is `final`: the file then gets another one.
+        """
         if not select.select([worker.results], [], [], 0)[0]:
             self._end(worker)
             return self.failed(path, "reader-timeout", f"reading took longer than {self.limits.worker_seconds:g} s and was stopped")
-        data = os.read(worker.results, 1 << 20)
+        data = os.read(worker.results, _CHUNK)
         if not data:
-            status = self._end(worker)
-            return self.failed(path, *_death(status))
+            kind, reason = self._end(worker)
+            return self.failed(path, kind, reason) if final else None
         worker.buffer += data
-        if len(worker.buffer) < _LENGTH.size:
+        if len(worker.buffer) < _LENGTH.size or len(worker.buffer) < _LENGTH.size + _LENGTH.unpack_from(worker.buffer)[0]:
             return None
-        length = _LENGTH.unpack_from(worker.buffer)[0]
-        if len(worker.buffer) < _LENGTH.size + length:
-            rest = _read_exactly(worker.results, _LENGTH.size + length - len(worker.buffer))
-            worker.buffer += rest or b""
-            if len(worker.buffer) < _LENGTH.size + length:
-                return self.failed(path, *_death(self._end(worker)))
-        answer = json.loads(worker.buffer[_LENGTH.size : _LENGTH.size + length])
-        worker.buffer = b""
-        if "failed" in answer:
+        answer = json.loads(bytes(worker.buffer[_LENGTH.size :]))
+        worker.buffer.clear()
+        if "failed" not in answer:
+            worker.index = None
+            worker.served += 1
+            return ModelReport.from_dict(answer)
+        if answer["failed"] == "reader-memory":
             self._end(worker)
-            return self.failed(path, answer["failed"], f"reading needed more than {self.limits.worker_memory:,} bytes of memory")
-        return ModelReport.from_dict(answer)
+            return self.failed(path, answer["failed"], answer["reason"]) if final else None
+        worker.index = None
+        return self.failed(path, answer["failed"], answer["reason"])
 
-    def _end(self, worker: _Worker) -> int:
-        """Make sure that the worker is gone; its wait status."""
+    def _end(self, worker: _Worker) -> tuple[str, str]:
+        """Make sure that the worker is gone; rule and reason, if it ended by itself."""
+        if worker.pid < 0:
+            return "reader-crash", "it had ended"
         for descriptor in (worker.tasks, worker.results):
             os.close(descriptor)
         with contextlib.suppress(ProcessLookupError):  # it has ended by itself
             os.kill(worker.pid, signal.SIGKILL)
-        _, status = os.waitpid(worker.pid, 0)
+        _, status, usage = os.wait4(worker.pid, 0)
         worker.pid = -1
-        return status
-
-    def _stop(self, worker: _Worker) -> None:
-        if worker.pid > 0:
-            self._end(worker)
+        worker.index = None
+        return _death(status, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), self.limits)
 
 
-def _death(status: int) -> tuple[str, str]:
-    """Rule and reason for a worker that ended by itself."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        return "reader-crash", f"the process that read it was ended by {signal.Signals(number).name}"
-    return "reader-crash", f"the process that read it ended with status {os.WEXITSTATUS(status)}"
+def _death(status: int, most: int, limits: Limits) -> tuple[str, str]:
+    """Rule and reason for a worker that ended by itself after it had used `most` bytes of memory."""
+    if not os.WIFSIGNALED(status):
+        return "reader-crash", f"the process that read it ended with status {os.WEXITSTATUS(status)}"
+    number = os.WTERMSIG(status)
+    try:
+        name = signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        name = f"signal {number}"
+    if number == signal.SIGKILL or (number == signal.SIGABRT and most > limits.worker_memory // 2):
+        return "reader-memory", f"the process that read it was ended by {name} after it had used {most:,} bytes of memory"
+    return "reader-crash", f"the process that read it was ended by {name}"
 
 
 def limit_process(limits: Limits) -> None:
@@ -210,16 +240,24 @@ def limit_process(limits: Limits) -> None:
     for what, value in wanted:
         hard = resource.getrlimit(what)[1]
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        try:
+        with contextlib.suppress(ValueError, OSError):  # told once for the whole scan, by `isolation_note`
             resource.setrlimit(what, (bound, hard))
-        except (ValueError, OSError):
-            os.write(2, f"modelscan: the limit {what} cannot be set on this platform\n".encode())
+
+
+def _be_silent() -> None:
+    """Standard streams of the child lead nowhere: native libraries write to them what belongs into no report."""
+    if os.environ.get("MODELSCAN_DEBUG"):
+        return
+    faulthandler.disable()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
 
 
 def _read_exactly(descriptor: int, n: int) -> bytes | None:
     parts = []
     while n:
-        part = os.read(descriptor, min(n, 1 << 20))
+        part = os.read(descriptor, min(n, _CHUNK))
         if not part:
             return None
         parts.append(part)

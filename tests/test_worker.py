@@ -1,0 +1,118 @@
+"""Child processes with limits: whatever happens to one, the scan goes on and says what it was."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+
+from modelscan.formats import ReadOptions
+from modelscan.ledger import FindingReport, ModelReport
+from modelscan.limits import DEFAULT, MIB
+from modelscan.worker import Pool, can_isolate
+
+pytestmark = pytest.mark.skipif(not can_isolate(), reason="this platform cannot fork and limit a child process")
+SERVED = []
+
+
+def examine(path, options, limits):
+    """Does what the path says."""
+    SERVED.append(path)
+    match path.partition(":")[0]:
+        case "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "abort":
+            os.abort()
+        case "exit":
+            os._exit(3)
+        case "sleep":
+            time.sleep(60)
+        case "memory":
+            bytearray(8 << 30)
+        case "fault":
+            raise RuntimeError("a bug")
+        case "talk":
+            os.write(1, b"noise on stdout")
+            os.write(2, b"noise on stderr")
+        case "second":
+            if len(SERVED) > 1:
+                os.abort()
+        case "files":
+            [os.open(os.devnull, os.O_RDONLY) for _ in range(10_000)]
+        case "wait":
+            time.sleep(0.2)
+    return ModelReport(path, "onnx", True, os.getpid(), name="ü" * 300_000 if path == "large" else str(len(SERVED)))
+
+
+def failed(path, kind, reason):
+    return ModelReport(path, None, False, None, findings=(FindingReport("FIL030", kind, "high", reason),))
+
+
+def run(paths, jobs=1, **limits):
+    return list(Pool(examine, failed, ReadOptions(), replace(DEFAULT, **limits), jobs).run(paths))
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize(
+    ("path", "kind", "says"),
+    [
+        ("segfault", "reader-crash", "SIGSEGV"),
+        ("abort", "reader-crash", "SIGABRT"),
+        ("exit", "reader-crash", "status 3"),
+        ("sleep", "reader-timeout", "longer than 1 s"),
+        ("memory", "reader-memory", "4,294,967,296 bytes"),
+        ("fault", "reader-crash", "RuntimeError: a bug"),
+        ("files", "reader-crash", "Too many open files"),
+    ],
+)
+def test_what_a_file_does_to_its_reader_is_a_finding_and_the_scan_goes_on(path, kind, says, jobs):
+    reports = run(["a", path, "b", "c"], jobs, worker_seconds=1.0)
+    assert [one.path for one in reports] == ["a", path, "b", "c"]
+    assert [one.readable for one in reports] == [True, False, True, True]
+    assert reports[1].findings[0].name == kind
+    assert says in reports[1].findings[0].message
+
+
+def test_workers_are_reused():
+    reports = run([str(number) for number in range(50)])
+    assert len({one.file_bytes for one in reports}) == 1
+    assert [one.name for one in reports] == [str(number) for number in range(1, 51)]
+
+
+def test_results_come_in_the_order_of_the_paths_whatever_takes_longer():
+    paths = ["wait:1", "a", "b", "wait:2", "c", "d"]
+    assert [one.path for one in run(paths, 3)] == paths
+
+
+def test_a_file_does_not_answer_for_those_before_it():
+    reports = run(["a", "second", "b"])
+    assert [one.readable for one in reports] == [True, True, True]
+    assert reports[0].file_bytes != reports[1].file_bytes
+
+
+def test_large_answers_come_whole():
+    assert run(["large", "a"])[0].name == "ü" * 300_000
+
+
+def test_the_child_writes_to_no_stream_of_ours(capfd):
+    assert run(["talk"])[0].readable
+    assert capfd.readouterr() == ("", "")
+
+
+def test_memory_is_limited():
+    assert run(["memory"], worker_memory=16_384 * MIB)[0].readable
+    assert not run(["memory"], worker_memory=1024 * MIB)[0].readable
+
+
+def test_no_child_is_left_behind():
+    generator = Pool(examine, failed, ReadOptions(), DEFAULT, 2).run(["a", "wait:1", "wait:2", "b"])
+    next(generator)
+    generator.close()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_path_need_not_be_text():
+    path = os.fsdecode(b"caf\xe9")
+    assert run([path])[0].path == path
