@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from modelscan.formats.onnx.agreement import Scoped
 from modelscan.formats.onnx.context import Reading
+from modelscan.formats.onnx.native import native
 from modelscan.formats.onnx.proto import GRAPH_NODE, GRAPH_OUTPUT, GRAPH_VALUE_INFO, MODEL_GRAPH, NODE_ATTRIBUTE
 from modelscan.formats.onnx.skeleton import Skeleton, symbols
 from modelscan.formats.onnx.types import value_info
@@ -92,8 +93,7 @@ class Inference:
 
     def _run(self, data: bytes, graph: Graph, *, propagate: bool) -> Scoped | None:
         """What the package infers, None when it fails as a whole."""
-        from onnx.onnx_cpp2py_export import shape_inference
-
+        shape_inference = native().shape_inference
         try:
             result = shape_inference.infer_shapes(data, False, False, propagate)
         except (shape_inference.InferenceError, RuntimeError, ValueError, TypeError, IndexError) as error:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from modelscan.formats.onnx.context import Reading
+from modelscan.formats.onnx.native import knows, newest_opset
 from modelscan.graph import FunctionKey, Graph
 from modelscan.model import Severity
 
@@ -47,8 +48,6 @@ def check(reading: Reading, graph: Graph, facts: Mapping[str, Any], has_graph: b
 
 def _check_scope(reading: Reading, graph: Graph, opsets: Mapping[str, int], functions: Collection[FunctionKey], where: str) -> None:
     """Each operator once: whether its domain is imported, its version known, and the operator in it."""
-    from onnx import defs
-
     seen: set[tuple[str, str]] = set()
     domains: set[str] = set()
     for path, scope in graph.scopes():
@@ -61,29 +60,27 @@ def _check_scope(reading: Reading, graph: Graph, opsets: Mapping[str, int], func
             if node.domain not in domains:
                 domains.add(node.domain)
                 _check_domain(reading, node.domain, opsets, place)
-            if node.domain in STANDARD and not _known(defs, node.op, node.domain, opsets.get(node.domain)):
+            if node.domain in STANDARD and not _known(node.op, node.domain, opsets.get(node.domain)):
                 version = f" {opsets[node.domain]}" if node.domain in opsets else ""
                 text = f"{node.op or 'an operator without name'} is none of {node.domain or 'ai.onnx'}{version}"
-                milder = Severity.MEDIUM if node.op in _RUNTIME or defs.has(node.op, domain=node.domain) else None
+                milder = Severity.MEDIUM if node.op in _RUNTIME or knows(node.op, node.domain) else None
                 reading.note("unknown-operator", text, layer=node.title(index), offset=node.offset, where=place, severity=milder)
 
 
 def _check_domain(reading: Reading, domain: str, opsets: Mapping[str, int], where: str) -> None:
-    from onnx import defs
-
     shown = domain or "ai.onnx"
     if domain not in opsets:
         if opsets:
             milder = None if domain in STANDARD else Severity.MEDIUM
             reading.note("missing-opset", f"operators of {shown} are used, and no version of it is imported", where=where, severity=milder)
-    elif not domain and opsets[domain] > defs.onnx_opset_version():
-        text = f"opset {opsets[domain]} of {shown}; the installed onnx package knows {defs.onnx_opset_version()}"
+    elif not domain and opsets[domain] > newest_opset():
+        text = f"opset {opsets[domain]} of {shown}; the installed onnx package knows {newest_opset()}"
         reading.note("unknown-opset", text, where="opset_import")
     elif opsets[domain] < 1:
         reading.note("missing-opset", f"opset {opsets[domain]} of {shown} does not exist", where="opset_import")
 
 
-def _known(defs: Any, op: str, domain: str, version: int | None) -> bool:
-    if version is None or (not domain and version > defs.onnx_opset_version()):
-        return bool(defs.has(op, domain=domain))
-    return bool(defs.has(op, version, domain))
+def _known(op: str, domain: str, version: int | None) -> bool:
+    if version is None or (not domain and version > newest_opset()):
+        return knows(op, domain)
+    return knows(op, domain, version)

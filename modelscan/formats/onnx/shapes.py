@@ -14,6 +14,7 @@ from modelscan.formats import ReadOptions
 from modelscan.formats.onnx.agreement import Scoped, combined, completes, contradiction
 from modelscan.formats.onnx.context import Reading
 from modelscan.formats.onnx.inference import Inference
+from modelscan.formats.onnx.native import newest_opset
 from modelscan.graph import Graph, Node
 from modelscan.model import TensorInfo
 
@@ -54,9 +55,7 @@ def _bind(options: ReadOptions, info: TensorInfo) -> TensorInfo:
 
 def _opsets(graph: Graph) -> dict[str, int]:
     """Versions for every domain that the nodes use; a version that the package does not know yet is read as its newest."""
-    from onnx import defs
-
-    newest = {"": defs.onnx_opset_version()}
+    newest = {"": newest_opset()}
     found = dict(graph.opsets)
     for _, scope in graph.scopes():
         for node in scope.nodes:
