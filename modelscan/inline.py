@@ -150,8 +150,8 @@ def inline(graph: Graph, limit: int) -> Graph:
     """The graph with every call of one of its functions replaced, in bodies and in functions too.
 
     A call is a path: the nodes and values of a function are named `call/inner`, those of a function in it `call/inner call/inner`;
-    every node has a name, which in a body counts from there. A tensor of a function keeps its identity, so that two calls share it. Calls of a function inside
-    itself, and calls beyond `limit` further nodes, stay calls.
+    every node has a name, which in a body counts from there. A tensor of a function keeps its identity, so that two calls share
+    it. Calls of a function inside itself, and calls beyond `limit` further nodes, stay calls.
     """
     if graph.inlined is not None or not graph.functions:
         return graph.inlined or graph

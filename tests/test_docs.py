@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from docs.generate import pages
 
+from docs.generate import pages
 from modelscan.rules import all_rules
 
 ROOT = Path(__file__).parent.parent
@@ -42,5 +42,7 @@ def shown():
 @pytest.mark.parametrize(("command", "output"), list(shown()), ids=lambda one: one[:40])
 def test_the_readme_shows_what_is_printed(command, output):
     call = [sys.executable, "-m", *shlex.split(command)]
-    done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT, check=False, encoding="utf-8", env=os.environ | {"COLUMNS": "120"})
+    done = subprocess.run(
+        call, capture_output=True, text=True, cwd=ROOT, check=False, encoding="utf-8", env=os.environ | {"COLUMNS": "120"}
+    )
     assert done.stdout.rstrip() == output
