@@ -188,3 +188,59 @@ class DuplicateFunction(Rule):
     severity = Severity.HIGH
     formats = ("onnx",)
     help = "export the model again"
+
+
+class OperatorSignature(Rule):
+    """A node is no possible call of its operator.
+
+    What it does:
+        Compares the number of inputs and the attributes of each node of a standard domain with the operator's schema:
+        attributes that it does not have, of another type, or missing although required. Names that begin with two
+        underscores are for internal use and silent.
+
+    Why it matters:
+        Runtimes refuse the model; a reader that ignores what it does not know computes something else.
+
+    Example:
+        Conv with an attribute `paddings`.
+
+    What to do:
+        Export the model again.
+
+    References:
+        onnx docs/Operators.md.
+    """
+
+    code = "GRF217"
+    name = "operator-signature"
+    severity = Severity.HIGH
+    formats = ("onnx",)
+    help = "export the model again"
+
+
+class TypeMismatch(Rule):
+    """A node takes a value of a type that its operator does not take.
+
+    What it does:
+        Compares the known element types of the inputs of each node of a standard domain with the type constraints in
+        the operator's schema.
+
+    Why it matters:
+        Runtimes refuse the model, or reinterpret bytes: an edited data_type of the same width passes every check of
+        sizes.
+
+    Example:
+        Conv of float32 activations with int32 weights.
+
+    What to do:
+        Export the model again.
+
+    References:
+        onnx docs/Operators.md.
+    """
+
+    code = "GRF218"
+    name = "type-mismatch"
+    severity = Severity.HIGH
+    formats = ("onnx",)
+    help = "export the model again"

@@ -10,7 +10,7 @@ from typing import Any
 
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats import Artifact
-from modelscan.formats.onnx import external, integrity, operators, shapes, structure
+from modelscan.formats.onnx import external, integrity, operators, shapes, signatures, structure
 from modelscan.formats.onnx.context import Extent, Reading
 from modelscan.formats.onnx.proto import (
     MODEL_DOC,
@@ -83,6 +83,7 @@ def _read(artifact: Artifact, limits: Limits) -> Model:
     graph = integrity.check(reading, graph)
     operators.check(reading, graph, facts, MODEL_GRAPH in parts)
     graph = _with_shapes(reading, graph, facts["ir_version"])
+    signatures.check(reading, graph)
     integrity.unused(reading, graph)
     return Model(
         format="onnx",

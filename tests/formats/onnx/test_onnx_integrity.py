@@ -227,6 +227,21 @@ GRAPHS: dict[str, tuple[onnx.ModelProto, str | None]] = {
     "captured": (branches(NODE("Relu", ["x"], ["o"])), None),
     "captured from nowhere": (branches(NODE("Relu", ["gone"], ["o"])), "undefined-input"),
     "a body's own circle": (branches(NODE("Add", ["x", "o"], ["b"]), NODE("Relu", ["b"], ["o"])), "graph-cycle"),
+    "too few inputs": (model([NODE("Add", ["x"], ["y"])], [X], [Y]), "operator-signature"),
+    "too many inputs": (model([NODE("Relu", ["x", "x"], ["y"])], [X], [Y]), "operator-signature"),
+    "an attribute that there is not": (model([NODE("Relu", ["x"], ["y"], slope=1)], [X], [Y]), "operator-signature"),
+    "an attribute of another type": (model([NODE("Softmax", ["x"], ["y"], axis=1.0)], [X], [Y]), "operator-signature"),
+    "a required attribute is gone": (model([NODE("Cast", ["x"], ["y"])], [X], [onnx.ValueInfoProto(name="y")]), "operator-signature"),
+    "an attribute for internal use": (model([NODE("Relu", ["x"], ["y"], __note="a")], [X], [Y]), None),
+    "weights of another type": (
+        model([NODE("Add", ["x", "w"], ["y"])], [X], [onnx.ValueInfoProto(name="y")], [ints("w", 1, 2, 3)]),
+        "type-mismatch",
+    ),
+    "a type that the operator does not take": (
+        model([NODE("Gather", ["x", "x"], ["y"])], [X], [onnx.ValueInfoProto(name="y")]),
+        "type-mismatch",
+    ),
+    "types of their own": (model([NODE("Where", ["c", "x", "x"], ["y"])], [info("c", 3, dtype=TensorProto.BOOL), X], [Y]), None),
     "optional inputs": (model([NODE("Clip", ["x", "", "m"], ["y"])], [X], [Y], [floats("m")]), None),
 }
 
@@ -247,7 +262,7 @@ def test_unsorted_nodes_are_put_in_order() -> None:
 def test_attributes_that_contradict_themselves() -> None:
     proto = model([NODE("Softmax", ["x"], ["y"], axis=0)], [X], [Y])
     proto.graph.node[0].attribute[0].type = onnx.AttributeProto.FLOAT
-    assert only(proto).kind == "attribute-contradiction"
+    assert kinds(scan(proto)) == {"attribute-contradiction", "operator-signature"}
     proto.graph.node[0].attribute[0].type = onnx.AttributeProto.INT
     proto.graph.node[0].attribute.append(helper.make_attribute("axis", 0))
     assert only(proto).kind == "duplicate-attribute"

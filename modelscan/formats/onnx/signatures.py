@@ -1,0 +1,162 @@
+"""Nodes against the schemas of their operators: how many inputs, of which types, which attributes.
+
+Only what both of onnx's full checker and ONNX Runtime refuse is noted; a type that is not known is no reason.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelscan.formats.onnx.context import Reading
+from modelscan.formats.onnx.native import knows, native, newest_opset
+from modelscan.formats.onnx.operators import STANDARD
+from modelscan.graph import Graph, Node, SparseTensor
+from modelscan.model import StoredTensor, TensorInfo
+
+_TYPE_NAMES = {"float32": "float", "float64": "double"}
+Types = MutableMapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a schema asks for, in plain form."""
+
+    least: int
+    most: int
+    inputs: tuple[tuple[str, frozenset[str], bool], ...]
+    """Type parameter, allowed types, and whether all inputs of that parameter have one type; the last one may repeat."""
+    attributes: Mapping[str, str]
+    """Type by name."""
+    required: frozenset[str]
+
+
+def check(reading: Reading, graph: Graph) -> None:
+    """All nodes of the graph and its bodies; functions have versions of their own and are left to those who call them."""
+    _Checker(reading, graph.opsets).scope(graph, ChainMap(), "graph")
+
+
+class _Checker:
+    def __init__(self, reading: Reading, opsets: Mapping[str, int]) -> None:
+        self.reading = reading
+        self.opsets = opsets
+        self.signatures: dict[tuple[str, str], Signature | None] = {}
+        self.judged: dict[tuple[str, str, tuple[str | None, ...]], str | None] = {}
+
+    def scope(self, graph: Graph, outer: ChainMap[str, str | None], where: str) -> None:
+        """The nodes of one graph, with the types that names have in it."""
+        types: dict[str, str | None] = {name: one.dtype for name, one in graph.values.items()}
+        types.update({name: tensor.dtype for name, tensor in graph.initializers.items()})
+        types.update({name: tensor.dtype for name, tensor in graph.constants.items()})
+        seen = outer.new_child(types)
+        for index, node in enumerate(graph.nodes):
+            if node.domain in STANDARD:
+                signature = self._signature(node.op, node.domain)
+                if signature is not None:
+                    self._node(node, index, signature, types if len(outer.maps) == 1 else seen, where)
+            for key, body in node.graphs.items():
+                self.scope(body, seen, f"{where}.node[{index}].{key}")
+
+    def _signature(self, op: str, domain: str) -> Signature | None:
+        key = (op, domain)
+        if key not in self.signatures:
+            version = min(self.opsets.get(domain, newest_opset(domain)), newest_opset(domain) or 1)
+            self.signatures[key] = _signature(op, domain, version) if version > 0 and knows(op, domain, version) else None
+        return self.signatures[key]
+
+    def _node(self, node: Node, index: int, signature: Signature, types: Types | ChainMap[str, str | None], where: str) -> None:
+        dtypes = tuple(types.get(name) if name else None for name in node.inputs)
+        key = (node.op, node.domain, dtypes)
+        if key not in self.judged:
+            self.judged[key] = _type_problem(node, signature, dtypes)
+        problem = self.judged[key]
+        if problem is not None:
+            self._note("type-mismatch", problem, node, index, where)
+        for text in _shape_of_call(node, signature):
+            self._note("operator-signature", text, node, index, where)
+
+    def _note(self, kind: str, text: str, node: Node, index: int, where: str) -> None:
+        title = node.title(index)
+        self.reading.note(kind, f"{node.op} {title}: {text}", layer=title, offset=node.offset, where=f"{where}.node[{index}]")
+
+
+def _signature(op: str, domain: str, version: int) -> Signature:
+    defs = native().defs
+    schema = defs.get_schema(op, version, domain)
+    allowed = {one.type_param_str: frozenset(one.allowed_type_strs) for one in schema.type_constraints}
+    return Signature(
+        schema.min_input,
+        schema.max_input,
+        tuple((one.type_str, allowed.get(one.type_str, frozenset({one.type_str})), bool(one.is_homogeneous)) for one in schema.inputs),
+        {name: one.type.name for name, one in schema.attributes.items()},
+        frozenset(name for name, one in schema.attributes.items() if one.required),
+    )
+
+
+def _type_problem(node: Node, signature: Signature, dtypes: tuple[str | None, ...]) -> str | None:
+    """What is wrong with the types of a node's inputs, as far as they are known tensors."""
+    bound: dict[str, str] = {}
+    for place, dtype in enumerate(dtypes):
+        if dtype is None or "(" in dtype or " " in dtype or not signature.inputs:
+            continue
+        parameter, allowed, homogeneous = signature.inputs[min(place, len(signature.inputs) - 1)]
+        if f"tensor({_onnx_name(dtype)})" not in allowed:
+            return f"input {place} is {dtype}, which the operator does not take there"
+        if homogeneous and bound.setdefault(parameter, dtype) != dtype:
+            return f"input {place} is {dtype}, another of the same type {parameter} is {bound[parameter]}"
+    return None
+
+
+def _onnx_name(dtype: str) -> str:
+    """`float32` as schemas call it: `float`; `float8_e4m3fn` is `float8e4m3fn`, `float4_e2m1fn` is `float4e2m1`."""
+    name = _TYPE_NAMES.get(dtype, dtype).replace("_", "")
+    return name.removesuffix("fn") if name.startswith(("float4", "float6")) else name.replace("e8m0fnu", "e8m0")
+
+
+def _shape_of_call(node: Node, signature: Signature) -> Iterator[str]:
+    """Counts and attributes that the schema does not have."""
+    given = len(node.inputs)
+    if not signature.least <= given <= signature.most:
+        yield f"{given} inputs, {signature.least} to {signature.most} are possible"
+    if not node.attributes and not node.graphs:
+        names: set[str] = set()
+    else:
+        names = {*node.attributes, *(key.partition("[")[0] for key in node.graphs)}
+        for name in sorted(names):
+            wanted = signature.attributes.get(name)
+            if wanted is None:
+                # Names with two underscores are for internal use; consumed_inputs is left over from opset 1 (onnx/defs/schema.cc).
+                if not name.startswith("__") and name != "consumed_inputs":
+                    yield f"the operator has no attribute {name}"
+            elif name in node.attributes and _kind(node.attributes[name]) not in (None, wanted):
+                yield f"attribute {name} is {_kind(node.attributes[name])}, {wanted} is right"
+    missing = signature.required - names
+    if missing:
+        yield f"attribute {min(missing)} is missing"
+
+
+def _kind(value: Any) -> str | None:
+    """The type of an attribute by its value, None where that does not tell."""
+    match value:
+        case int():
+            return "INT"
+        case float():
+            return "FLOAT"
+        case str() | bytes():
+            return "STRING"
+        case StoredTensor():
+            return "TENSOR"
+        case SparseTensor():
+            return "SPARSE_TENSOR"
+        case TensorInfo():
+            return "TYPE_PROTO"
+        case tuple() if value and all(isinstance(one, int) for one in value):
+            return "INTS"
+        case tuple() if value and all(isinstance(one, float) for one in value):
+            return "FLOATS"
+        case tuple() if value and all(isinstance(one, str | bytes) for one in value):
+            return "STRINGS"
+        case _:
+            return None
