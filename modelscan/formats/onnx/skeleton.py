@@ -7,7 +7,8 @@ and outputs stays out, so that what inference says is derived from the inputs an
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -91,12 +92,16 @@ class Skeleton:
                 parts.append(block(11, self._info(TensorInfo(name, tensor.dtype, tensor.shape), None)))
             else:
                 parts.append(block(5, self._tensor(tensor, name)))
-        parts.extend(block(15, self._sparse(one, name)) for name, one in graph.sparse.items() if name in graph.initializers)
+        # A sparse initializer is a dense value to those who use it (docs/IR.md, Initializers).
+        parts.extend(
+            block(5, self._tensor(replace(one.values, shape=one.shape, nbytes=None), name))
+            for name, one in graph.sparse.items()
+            if name in graph.initializers
+        )
         parts.extend(block(11, self._info(one, path)) for one in graph.inputs)
         hints = set()
         if found is not None:
-            stated = (*graph.declared.values(), *graph.outputs)
-            hints = {one.name for one in stated if completes(self.bind(one), found.values.get(one.name))}
+            hints = {one.name for one in _believed(graph, path is not None) if completes(self.bind(one), found.values.get(one.name))}
         parts.extend(block(12, self._info(one, path) if one.name in hints else text(1, one.name)) for one in graph.outputs)
         parts.extend(block(13, self._info(one, path)) for name, one in graph.declared.items() if name in hints)
         return b"".join(parts)
@@ -179,6 +184,13 @@ class Skeleton:
         if bound.dtype not in proto.CODES:
             return text(1, info.name)
         return text(1, info.name) + block(2, _type(bound.dtype, bound.shape))
+
+
+def _believed(graph: Graph, root: bool) -> Iterator[TensorInfo]:
+    """Declarations that inference may need. The outputs of a body tell its node's; those of the root only what takes them."""
+    yield from graph.declared.values()
+    taken = {name for node in graph.nodes for name in node.inputs} if root and graph.outputs else set()
+    yield from (one for one in graph.outputs if not root or one.name in taken)
 
 
 def _type(dtype: str | None, shape: Shape | None) -> bytes:
