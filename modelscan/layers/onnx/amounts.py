@@ -124,6 +124,8 @@ def _arithmetic(shapes: Shapes, call: Call, first: Amounts) -> Amounts | None:
     second = of(shapes, call.inputs[1]) if len(call.inputs) == 2 else None
     if second is None or (len(first) != len(second) and 1 not in (len(first), len(second))):
         return None
+    if not first or not second:
+        return ()
     count = max(len(first), len(second))
     left, right = (part * count if len(part) == 1 else part for part in (first, second))
     return tuple(_pair(call.op, a, b) for a, b in zip(left, right, strict=True))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from modelscan.formula import Dim, Symbol
+from modelscan.layers.onnx.arity import words
 from modelscan.layers.onnx.evidence import Extent
-from modelscan.layers.onnx.flow import NONE, Flow, words
+from modelscan.layers.onnx.flow import NONE, Flow
 from modelscan.layers.onnx.site import Draft, Found, Setting
 from modelscan.layers.onnx.views import Piece, View, settled
 from modelscan.model import Claim, Kind, StoredTensor, WeightSpec

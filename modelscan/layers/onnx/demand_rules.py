@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelscan.layers.onnx.arity import words
 from modelscan.layers.onnx.axes import FREE, origin
 from modelscan.layers.onnx.demands import (
     RULES,
@@ -15,7 +16,7 @@ from modelscan.layers.onnx.demands import (
     title,
 )
 from modelscan.layers.onnx.evidence import DECLARED, NEIGHBOUR, Evidence
-from modelscan.layers.onnx.flow import NONE, Call, words
+from modelscan.layers.onnx.flow import NONE, Call
 from modelscan.layers.onnx.shape_rules import BROADCASTING, UNARY, reshape_target
 from modelscan.layers.onnx.shapes import axis_of
 from modelscan.layers.onnx.views import normalised, operand

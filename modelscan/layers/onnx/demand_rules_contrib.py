@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from modelscan.layers.onnx.arity import words
 from modelscan.layers.onnx.axes import FREE
 from modelscan.layers.onnx.demand_rules import matmul
 from modelscan.layers.onnx.demands import RULES, Demands, backward, from_axis, next_input, same, title
 from modelscan.layers.onnx.evidence import ATTRIBUTE, Evidence
-from modelscan.layers.onnx.flow import Call, words
+from modelscan.layers.onnx.flow import Call
 from modelscan.layers.onnx.shape_rules_contrib import SAME
 from modelscan.layers.onnx.shapes import axis_of
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from modelscan.errors import LimitExceeded
 from modelscan.graph import Graph, Node, SparseTensor
+from modelscan.layers.onnx import arity
 from modelscan.limits import Limits
 from modelscan.model import Shape, StoredTensor, TensorInfo
 
@@ -20,15 +21,14 @@ SCOPE = "·scope"
 """Domain of the artificial calls; no file can hold it, since readers keep domains as they are and this one is ours."""
 KNOWN = 1024
 """Elements of a stored tensor whose values are looked at."""
+CONTROL = frozenset(("If", "Loop", "Scan"))
+"""Operators whose results come out of bodies."""
+MALFORMED = "·malformed"
+"""What a call with too few operands is to every rule: an operator that nothing is known of. The reader reports it."""
 UNBATCHED = 9
 """Opset since which Scan has no batch axis."""
 NONE = -1
 """The number of an omitted optional value."""
-
-
-def words(text: str) -> tuple[str, ...]:
-    """Operator names as a table lists them, separated by blanks."""
-    return tuple(text.split())
 
 
 @dataclass(slots=True)
@@ -206,6 +206,8 @@ class _Scope:
         else:
             made = tuple(self.define(name) if name else NONE for name in node.outputs) if outputs else ()
         op = f"{node.domain}:{node.op}" if node.domain else node.op
+        if len(taken) < arity.LEAST.get(op, 0) or (not made and node.domain != SCOPE and op not in CONTROL):
+            op = MALFORMED
         one = Call(len(flow.calls), node, taken, made, op, self.owner)
         flow.calls.append(one)
         for position, value in enumerate(taken):

@@ -33,7 +33,7 @@ def without_weights(setting: Setting, call: Call) -> int | None:
     if call.op in ("Conv", "ConvTranspose"):
         moving = setting.shapes.of(site.output) if call.op == "Conv" else site.axes(0)
         kernel = site.axes(1)
-        places = None if moving is None else site.positions((moving[0], *moving[2:]))
+        places = None if not moving else site.positions((moving[0], *moving[2:]))
         weights = positions(setting, kernel, batch_first=False)
         return None if places is None or weights is None else places * weights
     if call.op == "Attention" or call.op.endswith("MultiHeadAttention") or call.op.endswith("GroupQueryAttention"):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from modelscan.layers.onnx.arity import words
 from modelscan.layers.onnx.axes import Axes
 from modelscan.layers.onnx.catalogue.chains import by_scalar
-from modelscan.layers.onnx.flow import NONE, SCOPE, Call, words
+from modelscan.layers.onnx.flow import NONE, SCOPE, Call
 from modelscan.layers.onnx.names import Place, enclosing, of_weight, place_of
 from modelscan.layers.onnx.recognise import PARAMETERS
 from modelscan.layers.onnx.site import Found, Setting
@@ -86,6 +87,8 @@ def _is_layer(setting: Setting, call: Call) -> bool:
 def _of_layer(setting: Setting, found: Found) -> Row:
     calls = sorted([found.call, *found.fused], key=lambda call: call.index)
     place = place_of(found.call)
+    if found.fused and not found.drafts:
+        place = replace(place, leaf=found.type.lower())
     if not place.told:
         named = _by_weights(setting, found)
         place = replace(named, leaf=place.leaf) if named is not None else place

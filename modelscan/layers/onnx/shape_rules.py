@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import ceil
 
 from modelscan.layers.onnx import amounts
+from modelscan.layers.onnx.arity import words
 from modelscan.layers.onnx.axes import FREE, ONE, UNKNOWN, Axes, Axis, added, broadcast, origin, product, total
-from modelscan.layers.onnx.flow import NONE, Call, words
+from modelscan.layers.onnx.flow import NONE, Call
 from modelscan.layers.onnx.shapes import RULES, Shapes, axis_of, elementwise, fixed, rule, same, with_last
 from modelscan.layers.onnx.views import normalised, operand
 
@@ -166,9 +167,10 @@ def _remainder(x: Axes | None, made: list[Axis], place: int) -> Axis:
     if x is None:
         return UNKNOWN
     before, after = list(x), [axis for number, axis in enumerate(made) if number != place]
-    for axis in [axis for axis in after if axis.static is None and axis in before]:
-        before.remove(axis)
-        after.remove(axis)
+    for axis in [axis for axis in after if axis.static is None]:
+        if axis in before:
+            before.remove(axis)
+            after.remove(axis)
     whole, rest = total(before), total(after)
     if whole is None or rest is None or rest == 0 or whole % rest:
         open_sizes = [axis for axis in before if axis.static is None]
@@ -236,8 +238,10 @@ def _concat(shapes: Shapes, call: Call) -> list[Axes | None]:
     if not known or any(len(part) != len(known[0]) for part in known):
         return [None]
     axis = call.integer("axis", 0)
-    axis = axis + len(known[0]) if axis < 0 else axis
-    sizes = [part[axis] if part is not None and axis < len(part) else UNKNOWN for part in parts]
+    if not -len(known[0]) <= axis < len(known[0]):
+        return [None]
+    axis %= len(known[0])
+    sizes = [part[axis] if part is not None else UNKNOWN for part in parts]
     whole = Axis(sum(one.static or 0 for one in sizes), origin(sizes)) if all(one.static is not None for one in sizes) else UNKNOWN
     return [tuple(whole if n == axis else _alike([part[n] for part in known]) for n in range(len(known[0])))]
 
@@ -256,7 +260,7 @@ def _split(shapes: Shapes, call: Call) -> list[Axes | None]:
         return []
     axis = axis % len(x)
     sizes = operand(shapes.flow, call, 1, "split")
-    count = call.integer("num_outputs", len(call.outputs))
+    count = len(call.outputs)
     full = x[axis].static
     if sizes is None and full is not None and len(call.inputs) < 2 and count > 0 and full % count == 0:
         sizes = (full // count,) * count
@@ -381,7 +385,7 @@ def _depth_space(shapes: Shapes, call: Call) -> list[Axes | None]:
 @rule("Attention")
 def _attention(shapes: Shapes, call: Call) -> list[Axes | None]:
     q, v = shapes.input(call, 0), shapes.input(call, 2)
-    if q is None or v is None or len(q) != len(v):
+    if not q or not v or len(q) != len(v):
         return [None]
     if len(q) == 4:
         return [with_last(q, v[-1])]

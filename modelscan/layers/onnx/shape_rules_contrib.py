@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from modelscan.layers.onnx.arity import words
 from modelscan.layers.onnx.axes import ONE, UNKNOWN, Axes, Axis, broadcast
 from modelscan.layers.onnx.einsum import parsed
-from modelscan.layers.onnx.flow import Call, words
+from modelscan.layers.onnx.flow import Call
 from modelscan.layers.onnx.shape_rules import convolved, matmul, windows
 from modelscan.layers.onnx.shapes import RULES, Shapes, axis_of, elementwise, fixed, rule, same, with_last
 
@@ -152,7 +153,7 @@ def _gather_blocks(shapes: Shapes, call: Call) -> list[Axes | None]:
 @rule("com.microsoft:EmbedLayerNormalization", "com.microsoft:QEmbedLayerNormalization")
 def _embed(shapes: Shapes, call: Call) -> list[Axes | None]:
     ids = shapes.input(call, 0)
-    if ids is None:
+    if not ids:
         return [None]
     made = (*ids, axis_of(shapes, call, 2, -1))
     return [made, (ids[0],), made]

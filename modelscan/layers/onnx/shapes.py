@@ -71,7 +71,8 @@ class Shapes:
                     mine = _of_view(view)
                 if mine is not None:
                     self.computed[value] = mine
-                self.axes[value] = merged(mine, self._known(value))
+                complete = mine is not None and all(isinstance(axis.size, int) for axis in mine)
+                self.axes[value] = mine if complete else merged(mine, self._known(value))
             amounts.follow(self, call)
 
     def _known(self, value: int) -> Axes | None:

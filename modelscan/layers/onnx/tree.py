@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from modelscan.layers.onnx.build import unexplained, weights
@@ -14,6 +15,8 @@ from modelscan.model import Layer, Shape
 SHOWN_OPERATORS = 3
 """Operators named in the type of a scope that became one row."""
 
+_MADE_UP = re.compile(r"^unk__\d+$|/|_dim_\d+$|^s\d+$")
+"""Names that exporters make up for sizes that they do not know."""
 WHOLE = frozenset(("RNN", "LSTM", "GRU", "LayerNormalization", "RMSNormalization", "GroupNormalization"))
 """Layers that exporters take apart: whatever else stands in their scope is of their making."""
 
@@ -169,4 +172,6 @@ def _attributes(row: Row) -> dict[str, object]:
 
 def _shapes(setting: Setting, values: tuple[int, ...]) -> tuple[Shape, ...]:
     known = (plain(setting.shapes.of(value)) for value in values)
-    return tuple(shape for shape in known if shape is not None)
+    return tuple(
+        tuple(None if isinstance(size, str) and _MADE_UP.search(size) else size for size in shape) for shape in known if shape is not None
+    )

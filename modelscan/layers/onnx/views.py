@@ -254,7 +254,7 @@ def _split(flow: Flow, call: Call, view: View) -> list[View]:
     if not 0 <= axis < len(view.shape):
         return []
     sizes = operand(flow, call, 1, "split")
-    count = call.integer("num_outputs", len(call.outputs))
+    count = len(call.outputs)
     if sizes is None and (len(call.inputs) > 1 or count < 1):
         return []
     if sizes is None:

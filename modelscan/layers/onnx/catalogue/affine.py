@@ -128,7 +128,7 @@ def _type(site: Site, pattern: Normal | None, view: View) -> str:
 
 def _sizes(site: Site, view: View, place: int, x: int, shift: tuple[Call, int] | None) -> tuple[Extent, ...]:
     axes = site.setting.shapes.of(x)
-    name = "width" if len(view.shape) == 1 else "channels"
+    name = "width" if view.shape[-1] == view.elements else "channels"
     extents = []
     for back in range(len(view.shape), 0, -1):
         if view.shape[-back] == 1:

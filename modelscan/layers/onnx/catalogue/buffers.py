@@ -45,10 +45,9 @@ def table(site: Site) -> Found | None:
         sizes = []
         for axis in range(len(view.shape) if view is not None else 0):
             size = site.stored(Quantity(f"size_{axis + 1}"), place, axis, "itself")
-            if site.call.op == "Slice" and site.setting.shapes.axes[site.output] is not None:
-                same = site.axis(place, axis) == (site.setting.shapes.of(site.output) or ())[axis]
-                if same:
-                    site.wanted(size, site.output, axis)
+            after = site.setting.shapes.of(site.output) or ()
+            if site.call.op == "Slice" and axis < len(after) and site.axis(place, axis) == after[axis]:
+                site.wanted(size, site.output, axis)
             sizes.append(extent(size))
         role = ("table" if weight else "buffer") + (f"_{number + 1}" if len(held) > 1 else "")
         found.drafts.append(Draft(role, site.value(place), tuple(sizes), counted=is_weight(site, place)))

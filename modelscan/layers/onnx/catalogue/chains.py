@@ -22,8 +22,8 @@ def producer(setting: Setting, value: int, calls: list[Call] | None = None) -> C
         if number == NONE:
             return None
         call = setting.flow.calls[number]
-        if call.op not in PASSING or not call.inputs:
-            return call
+        if call.op not in PASSING:
+            return call if call.inputs else None
         if calls is not None:
             calls.append(call)
         value = call.inputs[0]

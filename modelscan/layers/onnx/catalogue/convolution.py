@@ -99,7 +99,7 @@ def conv_transpose(site: Site) -> Found | None:
     if group < 1 or (size is not None and size % group):
         found.observations.append(contradiction(site, f"group {group} does not divide the {size} input channels"))
     axes = site.axes(0)
-    found.positions = site.positions(None if axes is None else (axes[0], *axes[2:]))
+    found.positions = site.positions((axes[0], *axes[2:]) if axes else None)
     found.config = _config(site, group)
     return found
 

@@ -57,7 +57,7 @@ def product(site: Site, kernel: int, activation: int, *, bias: bool = True) -> F
     if bias and len(shape) > 1:
         add_bias(site, found, units, outer)
     axes = site.axes(activation)
-    if axes is not None:
+    if axes is not None and len(axes) >= -x_axis:
         rest = axes[:-1] if x_axis == -1 else (*axes[:-2], axes[-1])
         shared = [axis for place, axis in enumerate(rest) if len(shape) < 3 or place == 0 or place >= len(rest) - 1]
         found.positions = site.positions(shared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelscan.layers.onnx.catalogue.common import contradiction
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
 from modelscan.layers.onnx.flow import NONE
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
@@ -48,8 +49,12 @@ def layerwise(site: Site) -> Found | None:
     held = site.view(1) or site.view(2)
     rank = len(axes) if axes is not None else None
     count = -axis if axis < 0 else rank - axis if rank is not None else len(held.shape if held is not None else ())
-    sizes = normalised_sizes(site, count)
     found = Found(site.call.op, site.call, output=site.output, inputs=(site.value(0),))
+    most = rank if rank is not None else len(held.shape if held is not None else ())
+    if not 0 < count <= most:
+        found.observations.append(contradiction(site, f"axis {axis} is none of the {most} axes of {site.name(0)}"))
+        count = most
+    sizes = normalised_sizes(site, count)
     for place, role in ((1, "scale"), (2, "bias")):
         view = site.view(place)
         if view is not None and site.value(place) != NONE:

@@ -95,7 +95,7 @@ def bnb4(site: Site) -> Found | None:
 def gather(site: Site) -> Found | None:
     """A table quantised in blocks along one axis; uint8 holds several elements in a byte along the last one."""
     view = site.view(0)
-    if view is None:
+    if view is None or not view.shape:
         return None
     rank = len(view.shape)
     bits, block = site.call.integer("bits", 4), site.call.integer("block_size", 128)
