@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from onnx_graphs import FLOAT16, INT8, INT32, UINT8, accounts, agreed, info, ints, model, node, only, weight, witnesses
 
 from modelscan.model import Verdict
+from tests.layers.onnx.onnx_graphs import FLOAT16, INT8, INT32, UINT8, accounts, agreed, info, ints, model, node, only, weight, witnesses
 
 X = info("x", ["N", 8])
 CASES = {
@@ -289,7 +289,7 @@ def test_a_mask_is_a_buffer_and_no_parameter(tmp_path):
 
 def test_embedding_width_is_attested_and_its_vocabulary_is_not(tmp_path):
     nodes = [node("Gather", ["w", "x"], ["e"]), node("MatMul", ["e", "v"], ["y"])]
-    from onnx_graphs import INT64
+    from tests.layers.onnx.onnx_graphs import INT64
 
     found, _ = accounts(model(nodes, [info("x", ["N"], INT64)], [info("y", ["N", 3])], [weight("w", 50, 8), weight("v", 8, 3)]), tmp_path)
     table, _ = found.values()

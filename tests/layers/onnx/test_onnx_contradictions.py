@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from onnx_graphs import accounts, derived, info, model, node, weight
 
 from modelscan.accounting import reconcile
 from modelscan.model import Severity, Verdict
 from modelscan.rules import Subject, judge
+from tests.layers.onnx.onnx_graphs import accounts, derived, info, model, node, weight
 
 X = info("x", ["N", 8])
 IMAGE = info("x", ["N", 3, 9, 9])
@@ -128,7 +128,7 @@ def test_a_group_that_divides_neither_channels_nor_filters(tmp_path):
 def test_a_declared_output_that_the_operators_contradict(tmp_path):
     """General inference knows nothing of MatMulNBits; the attribute N does."""
     nodes = [node("MatMulNBits", ["x", "w", "s"], ["y"], domain="com.microsoft", K=64, N=10, bits=4, block_size=32)]
-    from onnx_graphs import UINT8
+    from tests.layers.onnx.onnx_graphs import UINT8
 
     tensors = [weight("w", 10, 2, 16, dtype=UINT8), weight("s", 20)]
     assert findings(model(nodes, [info("x", ["N", 64])], [info("y", ["N", 10])], tensors), tmp_path) == set()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from onnx import TensorProto, helper
-from onnx_graphs import FLOAT, INT64, accounts, agreed, derived, info, ints, model, node, weight
+
+from tests.layers.onnx.onnx_graphs import FLOAT, INT64, accounts, agreed, derived, info, ints, model, node, weight
 
 X = info("x", ["N", 4, 8])
 Y = info("y", ["N", 4, 8])
