@@ -7,8 +7,9 @@ What is not in this list is left to the worker process: its crash or time-out is
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from modelscan import dtypes
 from modelscan.graph import Graph, Node
 from modelscan.model import TensorInfo
 
@@ -22,21 +23,31 @@ _NEED_TYPES = frozenset({"LabelEncoder", "DictVectorizer", "RegexFullMatch", "Ey
 """Read the type of an input without asking whether it has one."""
 
 
-def hidden(graph: Graph, outer: frozenset[str]) -> tuple[frozenset[int], frozenset[str]]:
-    """Indices of the nodes to hide, and all values whose type may stay unknown; `outer` are those of the graphs around it."""
-    needy = any(node.op in _NEED_TYPES for node in graph.nodes)
-    unsafe = {index for index, node in enumerate(graph.nodes) if node.attributes and _out_of_range(node)}
-    if not needy:
-        return frozenset(unsafe), outer
-    typed = {one.name for one in graph.inputs if one.dtype} | set(graph.initializers)
-    untyped = set(outer)
+def hidden(graph: Graph, typed: Collection[str]) -> tuple[frozenset[int], frozenset[str]]:
+    """Indices of the nodes to hide, and the names whose type would let some of them be shown.
+
+    `typed` are values that an earlier run found a type for. Nothing else is relied upon but declared inputs and initializers: any
+    operator may fail and leave its outputs without a type.
+    """
+    unsafe: set[int] = set()
+    wanted: set[str] = set()
     for index, node in enumerate(graph.nodes):
-        doubtful = node.domain not in ("", "ai.onnx.ml") or index in unsafe or bool(node.graphs)
-        doubtful = doubtful or any(name in untyped or name not in typed for name in node.inputs if name)
-        if node.op in _NEED_TYPES and (doubtful or not any(node.inputs[:1])):
+        if node.attributes and _out_of_range(node):
             unsafe.add(index)
-        (untyped if doubtful else typed).update(node.outputs)
-    return frozenset(unsafe), frozenset(untyped)
+        elif node.op in _NEED_TYPES:
+            name = node.inputs[0] if node.inputs else ""
+            if name not in typed and not _given(graph, name):
+                unsafe.add(index)
+                wanted.add(name)
+    return frozenset(unsafe), frozenset(wanted)
+
+
+def _given(graph: Graph, name: str) -> bool:
+    """Whether a name is an input or a stored tensor of a type that exists."""
+    tensor = graph.initializers.get(name)
+    if tensor is not None and tensor.encoding != "unreadable":
+        return True
+    return any(one.name == name and one.dtype in dtypes.BITS for one in graph.inputs)
 
 
 def _out_of_range(node: Node) -> bool:

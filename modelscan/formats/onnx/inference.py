@@ -22,6 +22,8 @@ from modelscan.wire import LENGTH, Wire
 Bind = Callable[[TensorInfo], TensorInfo]
 _SEGMENT = 8_000
 """Nodes that are inferred at once; the package needs about 2 KB for each."""
+_ROUNDS = 16
+"""Runs until no more nodes can be shown; only files with operators that need care take more than one."""
 _FOLLOWED = 5_000_000
 """Elements of vectors up to which computed shapes are followed, 0.2 s."""
 
@@ -83,13 +85,28 @@ class Inference:
     def _infer(self, graph: Graph, hints: Scoped | None, raw: Mapping[str, bytes]) -> Scoped:
         """One graph, and again with propagated values if shapes are computed in it; without bodies if these make it fail."""
         for bodies in (True, False):
-            data = Skeleton(self.reading, not graph.functions, self.bind, bodies, raw).model(graph, self.ir_version, self.opsets, hints)
-            found = self._run(data, graph, propagate=False)
+            skeleton = Skeleton(self.reading, not graph.functions, self.bind, bodies, raw)
+            found = self._known(skeleton, graph, hints)
             if found is not None:
-                if _worth_propagating(graph, found):
-                    return self._run(data, graph, propagate=True) or found
                 return found
         return Scoped()
+
+    def _known(self, skeleton: Skeleton, graph: Graph, hints: Scoped | None) -> Scoped | None:
+        """What a skeleton's runs find, with more of its nodes shown as long as types become known that these need."""
+        found: Scoped | None = None
+        for _ in range(_ROUNDS):
+            skeleton.wanted.clear()
+            data = skeleton.model(graph, self.ir_version, self.opsets, hints)
+            found = self._run(data, graph, propagate=False)
+            if found is None:
+                return None
+            if _worth_propagating(graph, found):
+                found = self._run(data, graph, propagate=True) or found
+            new = {name for name in skeleton.wanted if name in found.values and found.values[name].dtype is not None}
+            if not new:
+                break
+            skeleton.typed |= new
+        return found
 
     def _run(self, data: bytes, graph: Graph, *, propagate: bool) -> Scoped | None:
         """What the package infers, None when it fails as a whole."""

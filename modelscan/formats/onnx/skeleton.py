@@ -71,19 +71,24 @@ class Skeleton:
         """False leaves the bodies of control flow out: some make inference fail altogether."""
         self.raw = raw
         """Serialised types of inputs that are no tensors."""
+        self.typed: set[str] = set()
+        """Values that an earlier run found a type for."""
+        self.wanted: set[str] = set()
+        """Values whose type would let more nodes be shown."""
         self._heads: dict[tuple[tuple[int, ...], str], bytes] = {}
 
     def model(self, graph: Graph, ir_version: int, opsets: Mapping[str, int], found: Scoped | None = None) -> bytes:
         """The whole model. Where `found` lacks something that the file declares, the declaration is put in."""
         domains = hazards.with_hidden_domain(opsets)
         imports = b"".join(block(8, text(1, domain) + number_field(2, version)) for domain, version in domains.items())
-        return number_field(1, ir_version) + imports + block(7, self.graph(graph, "", found, frozenset()))
+        return number_field(1, ir_version) + imports + block(7, self.graph(graph, "", found))
 
-    def graph(self, graph: Graph, path: str | None, found: Scoped | None, untyped: frozenset[str]) -> bytes:
+    def graph(self, graph: Graph, path: str | None, found: Scoped | None) -> bytes:
         """A `GraphProto`; `path` is the scope's, None where declared types of another kind than tensors are not looked up."""
         bodies = found.bodies if found is not None else {}
-        hidden, untyped = hazards.hidden(graph, untyped)
-        parts = [self._node(node, index, bodies, index in hidden, untyped) for index, node in enumerate(graph.nodes)]
+        hidden, wanted = hazards.hidden(graph, self.typed)
+        self.wanted |= wanted
+        parts = [self._node(node, index, bodies, index in hidden) for index, node in enumerate(graph.nodes)]
         parts.append(text(2, graph.name or "graph"))
         for name, tensor in graph.initializers.items():
             if name in graph.sparse or tensor.encoding == "unreadable":
@@ -106,7 +111,7 @@ class Skeleton:
         parts.extend(block(13, self._info(one, path)) for name, one in graph.declared.items() if name in hints)
         return b"".join(parts)
 
-    def _node(self, node: Node, index: int, found: Mapping[tuple[int, str], Scoped], hidden: bool, untyped: frozenset[str]) -> bytes:
+    def _node(self, node: Node, index: int, found: Mapping[tuple[int, str], Scoped], hidden: bool) -> bytes:
         if self.copied and not hidden and node.offset is not None and node.nbytes <= _VERBATIM and not node.graphs:
             return block(1, self.reading.wire.read(node.offset, node.nbytes))
         parts = [text(1, name) for name in node.inputs]
@@ -122,9 +127,7 @@ class Skeleton:
                 parts.append(block(5, text(1, name) + data))
         if self.bodies:
             for name, body in node.graphs.items():
-                parts.append(
-                    block(5, text(1, name) + number_field(20, 5) + block(6, self.graph(body, None, found.get((index, name)), untyped)))
-                )
+                parts.append(block(5, text(1, name) + number_field(20, 5) + block(6, self.graph(body, None, found.get((index, name))))))
         return block(1, b"".join(parts))
 
     def _value(self, value: Any) -> bytes:

@@ -44,6 +44,12 @@ CASES: dict[str, onnx.ModelProto] = {
     "Split into less than it has": model([NODE("Split", ["x"], ["y", "z", "w"], num_outputs=1)], [info("x", 3, 4)], [Y], opset=18),
     "Expand to a shape of 2^62 numbers": model([NODE("Expand", ["x", "s"], ["y"])], [info("x", 1), info("s", 1 << 62, dtype=7)], [Y]),
     "Size of 2^31 numbers": model([NODE("Size", ["x"], ["y"])], [info("x", 1 << 31)], [Y]),
+    "after one that fails": model(
+        [NODE("Softmax", ["x"], ["a"], axis=7), NODE("LabelEncoder", ["a"], ["y"], domain="ai.onnx.ml")],
+        [info("x", 3)],
+        [Y],
+        domains=["ai.onnx.ml"],
+    ),
     "after an unknown operator": model(
         [NODE("Vendor", ["x"], ["a"], domain="vendor"), NODE("LabelEncoder", ["a"], ["y"], domain="ai.onnx.ml")],
         [info("x", 3)],
@@ -77,7 +83,8 @@ def test_healthy_nodes_are_not_hidden() -> None:
     proto = model([NODE("Identity", ["x"], ["a"]), encoder], [info("x", 3, dtype=7)], [info("y", 3, dtype=7)], domains=["ai.onnx.ml"])
     proto.opset_import[1].version = 4
     graph = scan(proto).graph
-    assert hazards.hidden(graph, frozenset())[0] == frozenset()
+    assert hazards.hidden(graph, ()) == ({1}, {"a"})
+    assert hazards.hidden(graph, {"a"}) == (set(), set())
     assert graph.values["y"].shape == (3,)
     product = model([NODE("Einsum", ["x", "w"], ["y"], equation="...i, ij -> ...j")], [info("x", 2, 3, 4)], [Y], [floats("w", 4, 5)])
     assert scan(product).graph.values["y"].shape == (2, 3, 5)
