@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from modelscan.formats.onnx.context import Reading
 from modelscan.graph import Function, FunctionKey, Graph, Node
-from modelscan.model import Observation
 
 Needs = dict[str, str]
 """Names that a scope takes from outside, each with the place that needs it first."""
@@ -198,6 +197,4 @@ def unused(reading: Reading, graph: Graph) -> None:
     for _, scope in graph.scopes():
         for name, tensor in scope.initializers.items():
             if name not in used:
-                reading.seen.append(
-                    Observation("unused-initializer", f"{tensor.name} is stored and nowhere used", None, tensor.name, tensor.offset)
-                )
+                reading.note("unused-initializer", f"{tensor.name} is stored and nowhere used", tensor=tensor.name, offset=tensor.offset)

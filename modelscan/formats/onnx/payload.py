@@ -44,7 +44,7 @@ def blocks(artifact: Artifact, tensor: StoredTensor, limits: Limits) -> Iterator
     """See `formats.Format.blocks`."""
     if tensor.encoding == "raw":
         yield from raw_blocks(artifact, tensor, limits)
-    elif artifact.source is not None and tensor.file is None:
+    elif artifact.source is not None and tensor.file is None and not tensor.dtype.startswith("float6"):  # one to a byte, not packed
         for piece in _typed_blocks(Wire(artifact.source, limits), tensor):
             yield memoryview(piece)
 
