@@ -292,7 +292,7 @@ def _totals(model: Model, accounts: Sequence[Account], unclaimed: tuple[StoredTe
                 independent |= ids
     known = model.trainable_known and not unclaimed
     logical = (
-        _sum(one.parameters if one.logical is None else one.logical for one in accounts)
+        _sum(None if (count := one.parameters if one.logical is None else one.logical) is None else count - one.tied for one in accounts)
         if any(one.logical is not None for one in accounts)
         else None
     )

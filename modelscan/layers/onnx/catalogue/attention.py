@@ -38,7 +38,7 @@ def merged(site: Site) -> Found | None:
     if site.view(2) is not None:
         found.drafts.append(Draft("bias", site.value(2), (outer,)))
     if site.call.node.op == "QAttention":
-        side_tensors(site, found, {4: "weight_scale", 7: "weight_zero_point"})
+        side_tensors(site, found, {4: "weight_scale", 7: "weight_zero_point"}, outer)
     heads = site.call.integer("num_heads", 0)
     if heads < 1 or width % heads:
         found.observations.append(contradiction(site, f"num_heads {heads} does not divide the width {width}"))

@@ -25,11 +25,12 @@ def qlinear_conv(site: Site) -> Found | None:
     """The quantised form: kernel at input 3, its scale and zero point at 4 and 5, bias at 8."""
     found = convolution(site, kernel=3, bias=8, channels_last=bool(site.call.integer("channels_last", 0)))
     if found is not None:
+        filters = found.drafts[0].extents[0] if found.drafts and site.view(3) is not None else None
         for place in (4, 5):
             view = site.view(place)
-            if view is not None and view.elements > 1 and found.drafts and site.view(3) is not None:
-                site.stored(found.drafts[0].extents[0].quantities[0], place, 0, "scale length")
-        side_tensors(site, found, {4: "kernel_scale", 5: "kernel_zero_point"})
+            if view is not None and view.elements > 1 and filters is not None:
+                site.stored(filters.quantities[0], place, 0, "scale length")
+        side_tensors(site, found, {4: "kernel_scale", 5: "kernel_zero_point"}, filters)
     return found
 
 

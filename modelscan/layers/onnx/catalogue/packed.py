@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelscan.layers.onnx.catalogue.common import add_bias
 from modelscan.layers.onnx.catalogue.quantised import side_tensors
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
@@ -32,6 +33,8 @@ def nbits(site: Site) -> Found | None:
     if site.view(5) is not None:
         site.stored(units, 5, 0, "bias length")
         found.drafts.append(Draft("bias", site.value(5), (extent(units),)))
+    else:
+        add_bias(site, found, units, -1)
     return _finished(site, found, {"K": depth, "N": units.settled(), "bits": bits, "block_size": block})
 
 
@@ -64,8 +67,10 @@ def _per_block(site: Site, found: Found, roles: dict[int, str], units: Quantity,
         row = stated("blocks" if per_row == count else "packed_blocks", per_row, "K, block_size, bits")
         if len(view.shape) == 2:
             extents: tuple[Extent, ...] = (extent(units), extent(row))
+        elif rows is not None and len(view.shape) == 1:
+            extents = (extent(units, row),)
         else:
-            extents = (extent(units, row),) if rows is not None else (extent(site.stored(Quantity(role), place, 0, "itself")),)
+            extents = tuple(extent(size) for size in view.shape)
         found.drafts.append(Draft(role, site.value(place), extents, counted=False))
 
 
@@ -86,8 +91,9 @@ def bnb4(site: Site) -> Found | None:
     found.drafts.append(Draft("kernel", site.value(1), (extent(packed), *lead), multiplied=True, logical=logical))
     if site.view(2) is not None:
         count = -(-whole // block) if whole is not None and block > 0 else None
-        scales = site.stored(stated("blocks", count, "K, N, block_size"), 2, 0, "itself")
+        scales = site.stored(stated("blocks", count, "K, N, block_size"), 2, 0, "absmax")
         found.drafts.append(Draft("absmax", site.value(2), (extent(scales),), counted=False))
+    add_bias(site, found, units, -1)
     return _finished(site, found, {"K": depth, "N": rows, "block_size": block, "quant_type": site.call.integer("quant_type", 0)})
 
 
@@ -120,8 +126,8 @@ def gather(site: Site) -> Found | None:
     found.drafts.append(Draft("embeddings", site.value(0), tuple(extents), logical=tuple(logical) if each > 1 else None))
     for place, role in ((2, "scales"), (3, "zero_points")):
         held = site.view(place)
-        if held is not None:
-            sizes = tuple(extent(site.stored(Quantity(f"{role}_{n + 1}"), place, n, "itself")) for n in range(len(held.shape)))
+        if held is not None and len(held.shape) == rank:
+            sizes = tuple(extent(held.shape[n]) if n == along or (each > 1 and n == rank - 1) else extents[n] for n in range(rank))
             found.drafts.append(Draft(role, site.value(place), sizes, counted=False))
     found.config = {"operator": "GatherBlockQuantized", "bits": bits, "block_size": block, "axis": axis}
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelscan.layers.onnx.catalogue import dense
 from modelscan.layers.onnx.catalogue.common import add_bias
 from modelscan.layers.onnx.catalogue.elementwise import broadcast_extents
-from modelscan.layers.onnx.evidence import Quantity, extent
+from modelscan.layers.onnx.evidence import Extent, Quantity, extent
 from modelscan.layers.onnx.flow import NONE
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
 
@@ -20,13 +20,17 @@ PRODUCTS: dict[str, tuple[int, int | None, dict[int, str]]] = {
 """By operator: the inputs of kernel and bias, and those beside them."""
 
 
-def side_tensors(site: Site, found: Found, roles: dict[int, str]) -> None:
-    """Scales and zero points at the given inputs: in the file for the layer, not counted."""
+def side_tensors(site: Site, found: Found, roles: dict[int, str], units: Extent | None = None) -> None:
+    """Scales and zero points at the given inputs: in the file for the layer, not counted. A vector has one per unit."""
     for place, role in roles.items():
         view = site.view(place)
         if view is not None and view.elements > 1:
-            extents = tuple(extent(site.stored(Quantity(f"{role}_{axis}"), place, axis, "itself")) for axis in range(len(view.shape)))
-            found.drafts.append(Draft(role, site.value(place), extents, counted=False))
+            long = [axis for axis, size in enumerate(view.shape) if size != 1]
+            plain = tuple(extent(size) for size in view.shape)
+            fitted = (
+                tuple(units if axis in long else one for axis, one in enumerate(plain)) if units is not None and len(long) == 1 else plain
+            )
+            found.drafts.append(Draft(role, site.value(place), fitted, counted=False))
 
 
 @layer(*PRODUCTS)
@@ -43,7 +47,7 @@ def product(site: Site) -> Found | None:
         site.stored(units, bias, -1, "bias length")
         lead = len((site.view(bias) or view).shape) - 1
         found.drafts.append(Draft("bias", site.value(bias), (*(extent(1) for _ in range(lead)), extent(units))))
-    side_tensors(site, found, beside)
+    side_tensors(site, found, beside, found.drafts[0].extents[-1] if len(view.shape) > 1 else None)
     return found
 
 
@@ -65,7 +69,7 @@ def qgemm(site: Site) -> Found | None:
     if view is not None:
         site.stored(units, 6, -1, "bias length")
         found.drafts.append(Draft("bias", site.value(6), (*(extent(1) for _ in view.shape[:-1]), extent(units))))
-    side_tensors(site, found, {4: "kernel_scale", 5: "kernel_zero_point"})
+    side_tensors(site, found, {4: "kernel_scale", 5: "kernel_zero_point"}, extent(units))
     found.positions = site.positions((site.axis(0, 1 if site.call.integer("transA", 0) else 0),))
     return found
 
