@@ -76,8 +76,7 @@ def _read(artifact: Artifact, limits: Limits) -> Model:
     except UnreadableFile as error:
         broken.append(error)
     graph = _graph(reading, parts)
-    if broken:
-        reading.note_error(broken[0], "")
+    _note_broken(reading, broken)
     external.check_layout(reading)
     facts = _facts(reading, graph, parts, numbers)
     graph = integrity.check(reading, graph)
@@ -98,6 +97,13 @@ def _read(artifact: Artifact, limits: Limits) -> Model:
         facts=facts,
         trainable_known=False,
     )
+
+
+def _note_broken(reading: Reading, broken: list[UnreadableFile]) -> None:
+    """Broken lengths; that the file is cut off is told once, not for every message around the place."""
+    cut = [error for error in broken if error.kind == "truncated-file"]
+    for error in (*cut[-1:], *(error for error in broken if error.kind != "truncated-file")):
+        reading.note_error(error, "")
 
 
 def _graph(reading: Reading, parts: dict[int, list[Extent]]) -> Graph:
