@@ -1,58 +1,65 @@
 """Which files and folders of the given paths are models.
 
 A folder is searched by suffix and by first bytes. What is no model is counted; a path that was named is always reported.
-Links to folders are not followed, and a link to a file outside of the searched folder is left alone.
+Links to folders are not followed, and a link to a file outside of the searched folder is left alone and counted.
 """
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from modelscan import mlflow
 from modelscan.formats import FORMATS
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 TABLE_MAGIC = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 """Ends a checkpoint index (little-endian 0xdb4775248b80fb57)."""
 SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
-_AMBIGUOUS = (".pb", ".index", ".zip", ".gz", ".tgz")
+SHARD_INDEX = ".weights.json"
+_AMBIGUOUS = (".pb", ".index", ".zip", ".gz", ".tgz", ".json", ".pbtxt")
 """Suffixes that other programs use as well: content decides."""
+_SHARD = re.compile(r"_\d{5}(?=\.weights\.h5$)")
+_PARTS = frozenset({"variables", "assets", "assets.extra"})
+"""Folders of a SavedModel that are read with it."""
+_NEVER = frozenset({".git", "__MACOSX"})
 
 
 @dataclass
 class Discovery:
     """What was found, in a stable order."""
 
-    targets: list[str]
+    targets: list[str] = field(default_factory=list)
     skipped: int = 0
+    """Files of searched folders that are no models."""
+    outside: int = 0
+    """Links that lead out of a searched folder."""
     missing: tuple[str, ...] = ()
     """Named paths that do not exist and match nothing."""
 
 
 def discover(paths: Iterable[str]) -> Discovery:
     """The models among files, folders and glob patterns, each once."""
-    found: dict[str, None] = {}
+    result = Discovery()
+    found: dict[str, str] = {}
     missing: list[str] = []
-    skipped = 0
     for path in paths:
-        if not os.path.lexists(path):
-            matches = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else []
-            if not matches:
-                missing.append(path)
-            for match in matches:
-                found[match] = None
-        elif os.path.isdir(path) and not is_saved_model(path):
-            for name, is_model in _walk(path):
-                if is_model:
-                    found[name] = None
-                else:
-                    skipped += 1
+        if os.path.lexists(path):
+            named = [path]
         else:
-            found[path] = None
-    return Discovery(list(found), skipped, tuple(missing))
+            named = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else []
+            if not named:
+                missing.append(path)
+        for one in named:
+            for target in _search(one, result) if os.path.isdir(one) else (one,):
+                found.setdefault(os.path.abspath(target), target)
+    result.targets = list(found.values())
+    result.missing = tuple(missing)
+    return result
 
 
 def is_saved_model(folder: str) -> bool:
@@ -60,40 +67,62 @@ def is_saved_model(folder: str) -> bool:
     return any(os.path.lexists(os.path.join(folder, name)) for name in SAVED_MODEL)
 
 
-def _walk(root: str) -> Iterator[tuple[str, bool]]:
-    """Every file below `root` with whether it is a model; a SavedModel's folder stands for all that is in it."""
+def _search(root: str, result: Discovery) -> Iterator[str]:
+    """Every model below `root`; what belongs to one is passed over, what is none is counted."""
     real = os.path.realpath(root)
     for base, folders, files in os.walk(root, followlinks=False):
         folders.sort()
-        if base != root and is_saved_model(base):
-            folders.clear()
-            yield base, True
-            continue
-        folders[:] = [name for name in folders if name not in (".git", "__MACOSX")]
-        for name in sorted(files):
+        folders[:] = [name for name in folders if name not in _NEVER and not (name == "blobs" and "snapshots" in folders)]
+        names = sorted(files)
+        if is_saved_model(base):
+            yield base
+            folders[:] = [name for name in folders if name not in _PARTS]
+            names = [name for name in names if not name.endswith((".pb", ".pbtxt", ".cpb"))]
+        if mlflow.NAME in names:
+            yield from mlflow.flavour_paths(base, mlflow.read(base) or {"flavors": {}})
+        indexed = {name.removesuffix(SHARD_INDEX) for name in names if name.endswith(SHARD_INDEX)}
+        for name in names:
             path = os.path.join(base, name)
-            yield path, _is_model(path, name, real)
+            if _SHARD.search(name) and _SHARD.sub("", name).removesuffix(".weights.h5") in indexed:
+                continue  # a shard of weights: read with its index
+            if os.path.islink(path) and not _inside(os.path.realpath(path), real):
+                result.outside += 1
+            elif _is_model(path, name):
+                yield path
+            else:
+                result.skipped += 1
 
 
-def _is_model(path: str, name: str, root: str) -> bool:
+def _inside(target: str, root: str) -> bool:
+    """Whether a link's target is below the root, or in the store that a Hugging Face cache keeps beside its snapshots."""
+    if os.path.commonpath([root, target]) == root:
+        return True
+    before, snapshots, _ = f"{root}/".rpartition("/snapshots/")
+    return bool(snapshots) and os.path.dirname(target) == f"{before}/blobs"
+
+
+def _is_model(path: str, name: str) -> bool:
     lowered = name.lower()
-    if os.path.islink(path) and os.path.commonpath([root, os.path.realpath(path)]) != root:
-        return False
     known = [suffix for one in FORMATS for suffix in one.suffixes if lowered.endswith(suffix)]
-    if any(suffix not in _AMBIGUOUS for suffix in known):
+    if lowered.endswith(SHARD_INDEX) or any(suffix not in _AMBIGUOUS for suffix in known):
         return True
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
-        with open(path, "rb") as file:
-            head = file.read(64)
-            if head.startswith(HDF5_SIGNATURE):
-                return True
-            if lowered.endswith(".index"):
-                file.seek(max(0, os.fstat(file.fileno()).st_size - 8))
-                return file.read(8) == TABLE_MAGIC
+        return _looks_like_model(path, lowered)
     except OSError:
         return bool(known)  # reported as unreadable
+
+
+def _looks_like_model(path: str, lowered: str) -> bool:
+    """By its first bytes, and the last ones of a checkpoint's index."""
+    with open(path, "rb") as file:
+        head = file.read(64)
+        if head.startswith(HDF5_SIGNATURE):
+            return True
+        if lowered.endswith(".index"):
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 8))
+            return file.read(8) == TABLE_MAGIC
     if lowered.endswith(".pb"):
         return head[:1] in (b"\x0a", b"\x08") or not head or head.startswith(b"version https://git-lfs")
     return head.startswith(b"PK\x03\x04") and _has_config(path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from modelscan import accounting, formats, layers, rules
+from dataclasses import replace
+
+from modelscan import accounting, formats, layers, mlflow, rules
 from modelscan.accounting import Accounts
 from modelscan.assemble import assemble, unreadable
 from modelscan.errors import UnreadableFile
@@ -25,6 +27,7 @@ def examine(path: str, options: ReadOptions | None = None, limits: Limits = DEFA
         size = artifact.source.size if artifact.source is not None else None
         found = formats.identify(artifact)
         model = layers.derive(found.read(artifact, limits), limits)
+        model = replace(model, observations=(*model.observations, *mlflow.check(path, model)))
     except UnreadableFile as error:
         seen = Observation(error.kind, str(error), offset=error.offset, where=" > ".join(error.where) or None)
         return unreadable(path, size, rules.judge(rules.Subject(path, (seen,), None, None)))

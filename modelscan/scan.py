@@ -52,8 +52,7 @@ def scan(
         models.append(report)
         if progress is not None:
             progress(done, len(found.targets), report.path)
-    note = isolation_note() if isolate else None
-    return Report(tuple(models), skipped=found.skipped, notes=(note,) if note else ())
+    return Report(tuple(models), skipped=found.skipped, notes=tuple(_notes(found, isolate)))
 
 
 def examine_all(
@@ -108,6 +107,16 @@ def _failed(path: str, kind: str, reason: str) -> ModelReport:
     except OSError:
         size = None
     return unreadable(path, size, rules.judge(rules.Subject(path, (Observation(kind, reason),), None, None)))
+
+
+def _notes(found: Discovery, isolate: bool) -> Iterator[str]:
+    """What the reader of the report must know about the scan itself."""
+    if found.outside:
+        which = f"{found.outside:,} links lead" if found.outside > 1 else "a link leads"
+        yield f"{which} out of the searched folders; what is there was not read"
+    note = isolation_note() if isolate else None
+    if note:
+        yield note
 
 
 def _complain(found: Discovery) -> None:

@@ -1,4 +1,4 @@
-"""FIL03x: what happened to the process that read a file."""
+"""FIL03x: what happened to the process that read a file, and what stands beside it."""
 
 from __future__ import annotations
 
@@ -79,3 +79,29 @@ class ReaderMemory(Rule):
     name = "reader-memory"
     severity = Severity.HIGH
     help = "distrust the file, or raise the limit if it is honest and large"
+
+
+class MlflowSignature(Rule):
+    """The signature in MLflow's `MLmodel` does not fit the model.
+
+    What it does:
+        Compares the tensors that the signature declares with the inputs and outputs of the model's file: how many, their names, their
+        shapes.
+
+    Why it matters:
+        The server checks requests against the signature: it refuses what the model takes, or hands it what it cannot take.
+
+    Example:
+        A signature of `(-1, 28, 28)` for a model that takes `(None, 784)`.
+
+    What to do:
+        Log the model again with `infer_signature` on its own inputs and outputs.
+
+    References:
+        MLflow: model signatures.
+    """
+
+    code = "FIL040"
+    name = "mlflow-signature"
+    severity = Severity.HIGH
+    help = "log the model again with its own signature"
