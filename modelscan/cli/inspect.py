@@ -85,10 +85,13 @@ def explain(
 
 def _read(path: str, options: ReadOptions) -> ModelReport:
     """The report on one file, read in a child process with limits."""
+    from modelscan.discover import is_saved_model
     from modelscan.scan import examine_all
 
     if not os.path.lexists(path):
         usage_error(f"{path}: no such file or folder")
+    if os.path.isdir(path) and not is_saved_model(path):
+        usage_error(f"{path} is a folder and no SavedModel; `modelscan scan` searches folders")
     if options.config is not None and not os.path.isfile(options.config):
         usage_error(f"{options.config}: no such file")
     return next(examine_all([path], options, jobs=1))
