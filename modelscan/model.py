@@ -228,6 +228,8 @@ class Model:
     observations: tuple[Observation, ...] = ()
     graph: Any = None
     """The operator graph (`graph.Graph`) where the format has one; the catalogue reads it, rules may."""
+    program: Any = None
+    """What a TensorFlow file says beside its stored tensors (`program.Program`): graphs, functions, objects, Keras metadata."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Further plain facts that rules read (opset imports, Keras' compile configuration, archive members)."""
     trainable_known: bool = True

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "modelscan"
 LEVELS = [
     {"_version", "errors", "limits", "dtypes", "formula"},
     {"source", "model"},
-    {"graph", "topology", "ledger", "mlflow", "wire", "values"},
+    {"graph", "topology", "program", "ledger", "mlflow", "wire", "values"},
     {"inline"},
     {"formats", "layers", "accounting", "discover"},
     {"extend", "rules", "assemble", "valuecheck"},
