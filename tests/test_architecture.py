@@ -11,11 +11,12 @@ PACKAGE = ROOT / "modelscan"
 
 LEVELS = [
     {"_version", "errors", "limits", "dtypes", "formula"},
-    {"source", "model"},
-    {"graph", "topology", "program", "ledger", "mlflow", "wire", "values"},
+    {"source", "model", "versions", "tables"},
+    {"graph", "topology", "program", "ledger", "mlflow", "wire", "values", "settings"},
     {"inline"},
     {"formats", "layers", "accounting", "discover"},
     {"extend", "rules", "assemble", "valuecheck"},
+    {"settingsfile"},
     {"examine", "config"},
     {"worker"},
     {"scan"},
