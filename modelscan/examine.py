@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from modelscan import accounting, formats, layers, mlflow, rules
@@ -21,6 +24,23 @@ def read(artifact: Artifact, limits: Limits = DEFAULT) -> Model:
 
 def examine(path: str, options: ReadOptions | None = None, limits: Limits = DEFAULT) -> ModelReport:
     """The ledger and findings of one file or model folder. Never raises for what the file holds."""
+    with collector_paused():
+        return _examined(path, options, limits)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """No garbage collection meanwhile: a large model makes millions of small objects that all stay, and no cycles."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _examined(path: str, options: ReadOptions | None, limits: Limits) -> ModelReport:
     size: int | None = None
     try:
         artifact = formats.open_artifact(path, options)

@@ -15,7 +15,7 @@ from modelscan.model import Finding, Severity, Shape, Verdict
 SCHEMA_VERSION = "1.0"
 
 
-class _Plain:
+class Plain:
     """To and from JSON-ready dictionaries, for the flat dataclasses below."""
 
     __slots__ = ()
@@ -44,7 +44,7 @@ _ATOMS = frozenset({str, int, float, bool, type(None)})
 def _to_json(value: Any) -> Any:
     if type(value) in _ATOMS:
         return value
-    if isinstance(value, _Plain):
+    if isinstance(value, Plain):
         return value.to_dict()
     if isinstance(value, tuple | list):
         return [_to_json(one) for one in value]
@@ -58,7 +58,7 @@ def _from_json(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class TensorReport(_Plain):
+class TensorReport(Plain):
     """An input or output of the model."""
 
     name: str
@@ -67,7 +67,7 @@ class TensorReport(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class WeightReport(_Plain):
+class WeightReport(Plain):
     """One weight: what it should be, what is stored, whether that agrees."""
 
     role: str | None
@@ -102,7 +102,7 @@ class WeightReport(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class LayerReport(_Plain):
+class LayerReport(Plain):
     """One layer's line of the ledger."""
 
     name: str
@@ -135,7 +135,7 @@ class LayerReport(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters(_Plain):
+class Parameters(Plain):
     """The totals; see DESIGN and `model.Totals` for what each counts."""
 
     total: int | None = None
@@ -151,7 +151,7 @@ class Parameters(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class FindingReport(_Plain):
+class FindingReport(Plain):
     """A finding as it is reported."""
 
     code: str
@@ -173,7 +173,7 @@ class FindingReport(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class ModelReport(_Plain):
+class ModelReport(Plain):
     """Everything about one model file."""
 
     path: str
@@ -229,7 +229,7 @@ class ModelReport(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
-class Report(_Plain):
+class Report(Plain):
     """Everything about the scanned files."""
 
     models: tuple[ModelReport, ...] = ()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 
 from modelscan.discover import Discovery, discover
 from modelscan.errors import ConfigError
 from modelscan.formats import ReadOptions
-from modelscan.ledger import ModelReport, Report
+from modelscan.ledger import ModelReport, Plain, Report
 from modelscan.limits import DEFAULT, Limits
 from modelscan.worker import Pool, can_isolate, isolation_note
 
@@ -61,12 +61,40 @@ def examine_all(
     """The reports in the order of the targets."""
     if isolate and can_isolate():
         _import_readers(targets)
-        reports = Pool(_examine, _failed, options, limits, jobs or os.cpu_count() or 1).run(targets)
+        reports = Pool(ModelReport, _examine, _failed, options, limits, jobs or os.cpu_count() or 1).run(targets)
         for path, report in zip(targets, reports, strict=True):
             yield _without_inference(path, report, options, limits) if _died(report) and options.inference else report
     else:
         for path in targets:
             yield _examine(path, options, limits)
+
+
+@dataclass(frozen=True, slots=True)
+class View(Plain):
+    """What is shown of one file."""
+
+    text: str
+    status: int
+    """Exit status."""
+    error: str | None = None
+    """What was wrong with the call, seen when the file was read."""
+
+
+def view(path: str, options: ReadOptions, show: Callable[[ModelReport], View], limits: Limits = DEFAULT) -> View:
+    """One file examined and shown by the same child process: a ledger of 50,000 weights need not travel to be drawn."""
+    if not can_isolate():
+        return show(_examine(path, options, limits))
+    died: list[ModelReport] = []
+
+    def failed(path: str, kind: str, reason: str) -> View:
+        died.append(_failed(path, kind, reason))
+        return show(died[0])
+
+    def work(path: str, options: ReadOptions | None, limits: Limits) -> View:
+        return show(_examine(path, options, limits))
+
+    shown = next(Pool(View, work, failed, options, limits, 1).run([path]))
+    return show(_without_inference(path, died[0], options, limits)) if died and options.inference else shown
 
 
 def _import_readers(targets: list[str]) -> None:
@@ -86,7 +114,7 @@ def _died(report: ModelReport) -> bool:
 
 def _without_inference(path: str, report: ModelReport, options: ReadOptions, limits: Limits) -> ModelReport:
     """A second try that keeps native inference away from a file that its worker did not survive; the finding stays."""
-    second = next(Pool(_examine, _failed, replace(options, inference=False), limits, 1).run([path]))
+    second = next(Pool(ModelReport, _examine, _failed, replace(options, inference=False), limits, 1).run([path]))
     return replace(second, findings=(*report.findings, *second.findings)) if second.readable else report
 
 

@@ -20,15 +20,16 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Generic, NoReturn, TypeVar
 
 from modelscan.formats import ReadOptions
-from modelscan.ledger import ModelReport
+from modelscan.ledger import Plain
 from modelscan.limits import Limits
 
 _LENGTH = struct.Struct("<Q")
 _CHUNK = 1 << 20
-Examine = Callable[[str, ReadOptions | None, Limits], ModelReport]
+Answer = TypeVar("Answer", bound=Plain)
+"""What is asked of each file: its report, or a view of it that was drawn where it was read."""
 
 
 def can_isolate() -> bool:
@@ -63,13 +64,20 @@ class _Worker:
     buffer: bytearray = field(default_factory=bytearray)
 
 
-class Pool:
+class Pool(Generic[Answer]):
     """Workers that examine files, at most `jobs` at once; results come in the order of the paths."""
 
     def __init__(
-        self, examine: Examine, failed: Callable[[str, str, str], ModelReport], options: ReadOptions, limits: Limits, jobs: int
+        self,
+        answer: type[Answer],
+        examine: Callable[[str, ReadOptions | None, Limits], Answer],
+        failed: Callable[[str, str, str], Answer],
+        options: ReadOptions,
+        limits: Limits,
+        jobs: int,
     ) -> None:
-        """`failed(path, kind, reason)` makes the report on a file whose worker did not answer."""
+        """`failed(path, kind, reason)` answers for a file whose worker did not."""
+        self.answer = answer
         self.examine = examine
         self.failed = failed
         self.options = options
@@ -77,10 +85,10 @@ class Pool:
         self.jobs = max(1, jobs)
         self.workers: list[_Worker] = []
 
-    def run(self, paths: Sequence[str]) -> Iterator[ModelReport]:
-        """The reports, as soon as all before them are there."""
+    def run(self, paths: Sequence[str]) -> Iterator[Answer]:
+        """The answers, as soon as all before them are there."""
         waiting = deque(range(len(paths)))
-        done: dict[int, ModelReport] = {}
+        done: dict[int, Answer] = {}
         following = 0
         try:
             while following < len(paths):
@@ -148,7 +156,7 @@ class Pool:
             os._exit(0)
 
     def _answer(self, path: str) -> tuple[bytes, bool]:
-        """The report on one file as JSON, and whether this process is still fit for the next one."""
+        """The answer on one file as JSON, and whether this process is still fit for the next one."""
         try:
             return json.dumps(self.examine(path, self.options, self.limits).to_dict()).encode(), True
         except MemoryError:
@@ -177,8 +185,8 @@ class Pool:
         now = time.monotonic()
         return [worker for worker in busy if worker.results in readable or worker.deadline <= now]
 
-    def _collect(self, worker: _Worker, path: str, final: bool) -> ModelReport | None:
-        """The report if it is complete or the worker will give none.
+    def _collect(self, worker: _Worker, path: str, final: bool) -> Answer | None:
+        """The answer if it is complete or the worker will give none.
 
         None while more is to come, and when the worker ended without an answer that is `final`: the file then gets another one.
         """
@@ -197,7 +205,7 @@ class Pool:
         if "failed" not in answer:
             worker.index = None
             worker.served += 1
-            return ModelReport.from_dict(answer)
+            return self.answer.from_dict(answer)
         if answer["failed"] == "reader-memory":
             self._end(worker)
             return self.failed(path, answer["failed"], answer["reason"]) if final else None

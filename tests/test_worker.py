@@ -50,7 +50,7 @@ def failed(path, kind, reason):
 
 
 def run(paths, jobs=1, **limits):
-    return list(Pool(examine, failed, ReadOptions(), replace(DEFAULT, **limits), jobs).run(paths))
+    return list(Pool(ModelReport, examine, failed, ReadOptions(), replace(DEFAULT, **limits), jobs).run(paths))
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -106,7 +106,7 @@ def test_memory_is_limited():
 
 
 def test_no_child_is_left_behind():
-    generator = Pool(examine, failed, ReadOptions(), DEFAULT, 2).run(["a", "wait:1", "wait:2", "b"])
+    generator = Pool(ModelReport, examine, failed, ReadOptions(), DEFAULT, 2).run(["a", "wait:1", "wait:2", "b"])
     next(generator)
     generator.close()
     with pytest.raises(ChildProcessError):

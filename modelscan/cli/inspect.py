@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from modelscan.cli.common import Colour, dims_of, emit, inputs_of, style_of, usage_error
+from modelscan.cli.common import USAGE, Colour, dims_of, emit, inputs_of, style_of, usage_error
 from modelscan.formats import ReadOptions
 from modelscan.ledger import ModelReport, Report
 from modelscan.model import Severity
+from modelscan.report.text import Style
+from modelscan.scan import View as Viewed
+from modelscan.scan import view
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A model file, or a SavedModel folder.")]
 ConfigOption = Annotated[str | None, typer.Option("--config", metavar="JSON", help="The architecture of a weights-only Keras file.")]
@@ -41,20 +45,26 @@ def inspect(
     color: ColourOption = Colour.AUTO,
 ) -> None:
     """The ledger of one model: layers, shapes, parameters by formula, each proved against the stored bytes."""
-    report = _read(file, ReadOptions(config, dims_of(dim or ()), inputs_of(input or ()), values=values))
+    style = style_of(color)
+
+    def show(report: ModelReport) -> Viewed:
+        return Viewed(_written(report, format, style, depth, weights), _status(report))
+
+    _show(file, ReadOptions(config, dims_of(dim or ()), inputs_of(input or ()), values=values), show)
+
+
+def _written(report: ModelReport, format: InspectFormat, style: Style, depth: int | None, weights: bool) -> str:
     if format is InspectFormat.JSON:
         from modelscan.report.json import dumps
 
-        emit(dumps(Report((report,)).to_dict()))
-    elif format is InspectFormat.MARKDOWN:
+        return dumps(Report((report,)).to_dict())
+    if format is InspectFormat.MARKDOWN:
         from modelscan.report.markdown import ledger_markdown
 
-        emit(ledger_markdown(report))
-    else:
-        from modelscan.report.table import View, render
+        return ledger_markdown(report)
+    from modelscan.report.table import View, render
 
-        emit(render(report, style_of(color), View(depth, weights)))
-    raise typer.Exit(_status(report))
+    return render(report, style, View(depth, weights))
 
 
 def explain(
@@ -66,27 +76,27 @@ def explain(
     color: ColourOption = Colour.AUTO,
 ) -> None:
     """How a layer's count comes about: each weight as a product, the tensor that confirms it, the factored formula."""
-    from modelscan.report.explain import explain as derivation
-    from modelscan.report.table import render
-
-    report = _read(file, ReadOptions(config, dims_of(dim or ()), inputs_of(input or ())))
     style = style_of(color)
-    if not report.readable:
-        emit(render(report, style))
-        raise typer.Exit(1)
-    chosen = None
-    if layer is not None:
-        chosen = [one for one in report.layers if one.path == layer] or [one for one in report.layers if one.name == layer]
-        if not chosen:
-            usage_error(f"{file} has no layer {layer!r}{_similar(report, layer)}")
-    emit(derivation(report, style, chosen))
-    raise typer.Exit(_status(report))
+
+    def show(report: ModelReport) -> Viewed:
+        from modelscan.report.explain import explain as derivation
+        from modelscan.report.table import render
+
+        if not report.readable:
+            return Viewed(render(report, style), 1)
+        chosen = None
+        if layer is not None:
+            chosen = [one for one in report.layers if one.path == layer] or [one for one in report.layers if one.name == layer]
+            if not chosen:
+                return Viewed("", USAGE, f"{file} has no layer {layer!r}{_similar(report, layer)}")
+        return Viewed(derivation(report, style, chosen), _status(report))
+
+    _show(file, ReadOptions(config, dims_of(dim or ()), inputs_of(input or ())), show)
 
 
-def _read(path: str, options: ReadOptions) -> ModelReport:
-    """The report on one file, read in a child process with limits."""
+def _show(path: str, options: ReadOptions, show: Callable[[ModelReport], Viewed]) -> NoReturn:
+    """Read one file and show it, both in a child process with limits; exit with its status."""
     from modelscan.discover import is_saved_model
-    from modelscan.scan import examine_all
 
     if not os.path.lexists(path):
         usage_error(f"{path}: no such file or folder")
@@ -94,7 +104,11 @@ def _read(path: str, options: ReadOptions) -> ModelReport:
         usage_error(f"{path} is a folder and no SavedModel; `modelscan scan` searches folders")
     if options.config is not None and not os.path.isfile(options.config):
         usage_error(f"{options.config}: no such file")
-    return next(examine_all([path], options, jobs=1))
+    shown = view(path, options, show)
+    if shown.error is not None:
+        usage_error(shown.error)
+    emit(shown.text)
+    raise typer.Exit(shown.status)
 
 
 def _status(report: ModelReport) -> int:

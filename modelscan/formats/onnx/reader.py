@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -41,20 +38,7 @@ _TEXTS = {
 
 def read(artifact: Artifact, limits: Limits) -> Model:
     """The model of an ONNX file. Payloads are located and measured, never read."""
-    with _uncollected():
-        return _read(artifact, limits)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without garbage collection: hundreds of thousands of new objects and not one cycle among them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    return _read(artifact, limits)
 
 
 def _read(artifact: Artifact, limits: Limits) -> Model:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from modelscan.graph import Graph
@@ -37,24 +34,7 @@ def derive(model: Model, limits: Limits) -> Model:
     """The model with its layers reconstructed, and every stored tensor told weight or constant."""
     if not isinstance(model.graph, Graph):
         return model
-    with _collector_paused():
-        return _derived(model, model.graph, limits)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """No garbage collection meanwhile: a large graph makes millions of small objects that all stay, and no cycles."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _derived(model: Model, graph: Graph, limits: Limits) -> Model:
-    flow = flatten(inline(graph, limits.inlined_nodes), limits)
+    flow = flatten(inline(model.graph, limits.inlined_nodes), limits)
     shapes = Shapes(flow)
     shapes.propagate()
     demands = Demands(flow, shapes)
