@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import gcd, prod
 from typing import Self
 
@@ -129,17 +130,29 @@ class Term:
         return Term(self.coefficient // coefficient, tuple(kept))
 
 
-@dataclass(frozen=True, slots=True)
+_Quantities = tuple[tuple[tuple[int, tuple[tuple[str, int | None], ...]], ...], ...]
+_FORMULAS: dict[_Quantities, Formula] = {}
+_MOST_FORMULAS = 4096
+
+
+@dataclass(frozen=True)
 class Formula:
-    """A factored sum of products: `factor × (terms[0] + terms[1] + …)`."""
+    """A factored sum of products: `factor × (terms[0] + terms[1] + …)`. Equal layers share one; its texts are written once."""
 
     factor: Term
     terms: tuple[Term, ...]
 
     @classmethod
-    def of(cls, shapes: Iterable[Sequence[Dim]]) -> Self:
+    def of(cls, shapes: Iterable[Sequence[Dim]]) -> Formula:
         """The element count of tensors of these shapes, like terms added up and the common factor pulled out."""
-        return cls.sum(Term.product(shape) for shape in shapes)
+        shapes = tuple(shapes)
+        key = tuple([tuple([(one.coefficient, tuple([(s.name, s.value) for s in one.symbols])) for one in shape]) for shape in shapes])
+        known = _FORMULAS.get(key)
+        if known is None:
+            if len(_FORMULAS) >= _MOST_FORMULAS:
+                _FORMULAS.clear()
+            known = _FORMULAS[key] = cls.sum(Term.product(shape) for shape in shapes)
+        return known
 
     @classmethod
     def sum(cls, terms: Iterable[Term]) -> Self:
@@ -167,7 +180,7 @@ class Formula:
                 factor.append(symbol)
         return cls(Term(divisor, tuple(factor)), tuple(part.divided(divisor, common) for part in parts))
 
-    @property
+    @cached_property
     def value(self) -> int | None:
         """The number, None if a symbol is unknown; 0 for the empty sum."""
         total = 0
@@ -182,12 +195,12 @@ class Formula:
     def __str__(self) -> str:
         return self.symbolic
 
-    @property
+    @cached_property
     def symbolic(self) -> str:
         """The formula with names: `units × (inputs + units + 1)`."""
         return self._write(self._names())
 
-    @property
+    @cached_property
     def numeric(self) -> str:
         """The formula with numbers in the same places: `128 × (10 + 128 + 1)`; `?` for an unknown one."""
         keys = {symbol.key for symbol in self._symbols()}
