@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from math import isfinite
 from typing import Any, Self
 
 from modelscan.model import Finding, Severity, Shape, Verdict
@@ -38,12 +39,14 @@ def _names(of: type) -> tuple[str, ...]:
 
 
 _NAMES: dict[type, tuple[str, ...]] = {}
-_ATOMS = frozenset({str, int, float, bool, type(None)})
+_ATOMS = frozenset({str, int, bool, type(None)})
 
 
 def _to_json(value: Any) -> Any:
     if type(value) in _ATOMS:
         return value
+    if isinstance(value, float):
+        return value if isfinite(value) else None  # JSON has no word for NaN and the infinities, which a file may hold anywhere
     if isinstance(value, Plain):
         return value.to_dict()
     if isinstance(value, tuple | list):
@@ -237,6 +240,8 @@ class Report(Plain):
     """Files of searched folders that are no models."""
     notes: tuple[str, ...] = ()
     """What the reader of the report must know about the scan itself (a limit that the platform cannot set)."""
+    policy: Mapping[str, Any] | None = None
+    """What the user's policy did: findings that fail, were ignored, suppressed or known; None where none was applied."""
 
     def count(self, severity: Severity) -> int:
         """Findings of exactly this severity that no policy suppressed."""
@@ -256,6 +261,7 @@ class Report(Plain):
                 "findings": {str(severity): self.count(severity) for severity in Severity},
             },
             "notes": list(self.notes),
+            **({} if self.policy is None else {"policy": _to_json(self.policy)}),
             "models": [one.to_dict() for one in self.models],
         }
 
@@ -263,7 +269,7 @@ class Report(Plain):
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`."""
         models = tuple(ModelReport.from_dict(one) for one in data["models"])
-        return cls(models, skipped=data["summary"].get("skipped", 0), notes=tuple(data.get("notes", ())))
+        return cls(models, skipped=data["summary"].get("skipped", 0), notes=tuple(data.get("notes", ())), policy=data.get("policy"))
 
     def __str__(self) -> str:
         return "\n\n".join(str(one) for one in self.models)

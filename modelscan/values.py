@@ -244,8 +244,9 @@ def _small_value(dtype: str, bits: int, pattern: int) -> float:
 
 
 def statistics(dtype: str, blocks: Iterable[memoryview | bytes], elements: int | None = None) -> Statistics:
-    """The statistics of a payload given in blocks of whole elements."""
+    """The statistics of a payload given in blocks of whole elements; what a broken one ends with besides is left out."""
     gathered = Accumulator(dtype)
+    width = max(1, (dtypes.BITS.get(dtype) or 8) // 8)
     for block in blocks:
-        gathered.add(block)
+        gathered.add(block[: len(block) - len(block) % width] if len(block) % width else block)
     return gathered.result(elements)

@@ -16,7 +16,7 @@ from modelscan.formats.keras.document import parse_json
 from modelscan.formats.keras.objects import note_objects
 from modelscan.formats.keras.zipped import Archive
 from modelscan.limits import Limits
-from modelscan.model import Model, Observation, StoredTensor
+from modelscan.model import Model, Observation, Severity, StoredTensor
 from modelscan.source import Source
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -63,7 +63,7 @@ def read(artifact: Artifact, limits: Limits) -> Model:
     metadata = _document(archive, METADATA, limits, seen)
     config = _document(archive, CONFIG, limits, seen)
     note_objects(config, CONFIG, seen)
-    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    version = _version(metadata, seen)
     block = None
     if config is not None:
         try:
@@ -81,6 +81,15 @@ def read(artifact: Artifact, limits: Limits) -> Model:
         facts["compile_config"] = config.get("compile_config")
     producer = {"framework": "Keras"} | ({"version": version} if isinstance(version, str) else {})
     return weights.model(block, stored, "keras", producer, facts, seen, limits)
+
+
+def _version(metadata: Any, seen: list[Observation]) -> str | None:
+    """The writer's version as the archive states it."""
+    found = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    if found is None or isinstance(found, str):
+        return found
+    seen.append(Observation("malformed-config", f"keras_version is {found!r:.60}, no text", where=METADATA, severity=Severity.LOW))
+    return None
 
 
 def _document(archive: Archive, name: str, limits: Limits, seen: list[Observation]) -> Any:

@@ -1,0 +1,1 @@
+"""Bytewise mutants of models of all formats, seeded: `make fuzz`. What it found is kept in `found/`."""

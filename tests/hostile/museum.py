@@ -1,0 +1,11 @@
+"""The whole museum: every module that registers exhibits."""
+
+from __future__ import annotations
+
+from tests.hostile import clean_files, containers, keras_files, onnx_files  # noqa: F401 - they register what they build
+from tests.hostile.exhibit import BAD, CLEAN, Exhibit
+
+
+def all_exhibits() -> list[Exhibit]:
+    """Bad ones first."""
+    return [*BAD, *CLEAN]
