@@ -7,6 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from modelscan.accounting import Accounts, TensorId, identity
+from modelscan.census import operators
 from modelscan.formula import Formula, Symbol
 from modelscan.ledger import FindingReport, LayerReport, ModelReport, Parameters, TensorReport, WeightReport
 from modelscan.model import Account, Finding, Model, Row, StoredTensor, TensorInfo, Totals, WeightSpec
@@ -41,8 +42,14 @@ def assemble(
         layers=tuple(_layer(one, figures) for one in accounts.accounts),
         findings=tuple(FindingReport.of(one) for one in findings),
         unclaimed=tuple(_weight(Row(None, one), figures) for one in accounts.unclaimed),
-        facts=dict(model.facts),
+        facts={**model.facts, **_census(model)},
     )
+
+
+def _census(model: Model) -> dict[str, dict[str, int]]:
+    """The operators of a graph, for requirements and targets."""
+    counts = operators(model.graph)
+    return {"operators": counts} if counts else {}
 
 
 def unreadable(path: str, file_bytes: int | None, findings: Iterable[Finding], format: str | None = None) -> ModelReport:

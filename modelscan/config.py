@@ -11,13 +11,30 @@ from modelscan.errors import ConfigError
 from modelscan.limits import MIB
 from modelscan.settings import Settings
 from modelscan.settingsfile import settings_of
-from modelscan.tables import suggestion
+from modelscan.tables import suggestion, toml, toml_key
 
 FILE = "modelscan.toml"
 PROJECT = "pyproject.toml"
 PREFIX = "MODELSCAN_"
 VARIABLES = ("fail-on", "select", "ignore", "baseline", "against", "values", "jobs")
 """Keys that an environment variable can set: MODELSCAN_FAIL_ON and so on."""
+DEFAULTS: Mapping[str, Any] = {
+    "against": None,
+    "baseline": None,
+    "budget": {},
+    "fail-on": "high",
+    "ignore": [],
+    "jobs": None,
+    "layers": {},
+    "models": [],
+    "per-file-ignores": {},
+    "plugins": [],
+    "require": {},
+    "select": [],
+    "suppressions": [],
+    "values": False,
+}
+"""Every key of the file with what holds where it is not given."""
 _OWN = ("CONFIG", "ISOLATED")
 _PATHS = ("baseline", "against")
 _PARTS = ("budget", "require")
@@ -31,6 +48,8 @@ class _Layers:
 
     data: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
+    root: str = "."
+    source: str | None = None
 
     def put(self, key: str, value: Any, origin: str) -> None:
         """A source's word on one key, over whatever was there."""
@@ -60,25 +79,47 @@ def load(
     Raises:
         ConfigError: something in any of the sources cannot be used.
     """
-    variables = os.environ if environment is None else environment
+    merged = _merged(overrides or {}, config, isolated, os.environ if environment is None else environment, folder)
+    return settings_of(merged.data, merged.origins, root=merged.root, source=merged.source)
+
+
+def shown(
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    config: str | None = None,
+    isolated: bool = False,
+    environment: Mapping[str, str] | None = None,
+    folder: str = ".",
+) -> str:
+    """The settings that hold as TOML, each with where it comes from; arguments as for `load`."""
+    merged = _merged(overrides or {}, config, isolated, os.environ if environment is None else environment, folder)
+    settings_of(merged.data, merged.origins, root=merged.root, source=merged.source)
+    lines = [f"# configuration file: {merged.source or 'none'}"]
+    for key in sorted({*DEFAULTS, *merged.data}):
+        value = merged.data.get(key, DEFAULTS.get(key))
+        origin = merged.origins.get(key, "default")
+        lines.append(f"# {key} is not set" if value is None else f"{toml_key(key)} = {toml(value)}  # {origin}")
+    return "\n".join(lines)
+
+
+def _merged(overrides: Mapping[str, Any], config: str | None, isolated: bool, variables: Mapping[str, str], folder: str) -> _Layers:
+    """The sources, one above the other."""
     _check_variables(variables)
     config = config or variables.get(f"{PREFIX}CONFIG") or None
     isolated = isolated or _truth(variables.get(f"{PREFIX}ISOLATED", ""), f"{PREFIX}ISOLATED")
-    source = None if isolated else config or nearest(folder)
-    layers = _Layers()
-    root = folder
-    if source is not None:
-        root = os.path.dirname(source) or "."
-        for key, value in read(source).items():
-            layers.put(key, _below(root, key, value), source)
+    merged = _Layers(root=folder, source=None if isolated else config or nearest(folder))
+    if merged.source is not None:
+        merged.root = os.path.dirname(merged.source) or "."
+        for key, value in read(merged.source).items():
+            merged.put(key, _below(merged.root, key, value), merged.source)
     for key in VARIABLES:
         name = variable(key)
         if variables.get(name):
-            layers.put(key, _from_variable(key, variables[name], name), name)
-    for key, value in (overrides or {}).items():
+            merged.put(key, _from_variable(key, variables[name], name), name)
+    for key, value in overrides.items():
         if value is not None:
-            layers.put(key, value, f"--{key}")
-    return settings_of(layers.data, layers.origins, root=root, source=source)
+            merged.put(key, value, f"--{key}")
+    return merged
 
 
 def nearest(folder: str = ".") -> str | None:

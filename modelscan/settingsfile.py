@@ -27,7 +27,7 @@ from modelscan.versions import Versions
 
 NEVER = "never"
 FORMATS = ("onnx", "keras", "keras-h5", "keras-weights", "savedmodel", "checkpoint", "graphdef")
-RUNTIMES = ("onnxruntime", "keras")
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "keras")
 _TARGET = re.compile(r"\s*([A-Za-z_][\w.-]*)\s*(.*)")
 
 
@@ -81,7 +81,7 @@ def _thresholds(top: Table) -> Thresholds:
         value = {"default": value}
     if not isinstance(value, Mapping):
         raise top.fail("fail-on", f"expected a severity or a table of them by family, not {told(value)}")
-    table = Table(value, f"{top.place}: fail-on")
+    table = Table(value, top.where("fail-on"))
     chosen = {key: table.text(key, words) for key in ("default", *FAMILIES)}
     table.finish()
     levels = {key: None if word == NEVER else Severity(word) for key, word in chosen.items() if word is not None}
@@ -89,7 +89,7 @@ def _thresholds(top: Table) -> Thresholds:
 
 
 def _rules(table: Table, key: str) -> tuple[str, ...]:
-    return tuple(rule_selector(one, f"{table.place}: {key}") for one in table.texts(key))
+    return tuple(rule_selector(one, table.where(key)) for one in table.texts(key))
 
 
 def rule_selector(word: str, place: str) -> str:

@@ -36,7 +36,12 @@ class Table:
 
     def fail(self, key: str, text: str) -> ConfigError:
         """The error about one key."""
-        return ConfigError(f"{self.place}: {key}: {text}")
+        return ConfigError(f"{self.where(key)}: {text}")
+
+    def where(self, key: str) -> str:
+        """The place of a key; an option or a variable names it already."""
+        own = self.place.lower().replace("_", "-")
+        return self.place if own in (f"--{key}", f"modelscan-{key}") else f"{self.place}: {key}"
 
     def raw(self, key: str) -> Any:
         """The value as it stands; None when it is not there."""
@@ -123,7 +128,7 @@ class Table:
             return None
         if not isinstance(value, Mapping):
             raise self.fail(key, f"expected a table, not {told(value)}")
-        return Table(value, f"{self.place}: {key}")
+        return Table(value, self.where(key))
 
     def tables(self, key: str) -> list[Table] | None:
         """A list of tables below this one."""
@@ -132,7 +137,7 @@ class Table:
             return None
         if not isinstance(value, list | tuple) or not all(isinstance(one, Mapping) for one in value):
             raise self.fail(key, f"expected a list of tables ([[{key}]]), not {told(value)}")
-        return [Table(one, f"{self.place}: {key}[{index}]") for index, one in enumerate(value)]
+        return [Table(one, f"{self.where(key)}[{index}]") for index, one in enumerate(value)]
 
     def finish(self) -> None:
         """Complain about the keys that nobody asked for."""
@@ -165,3 +170,23 @@ def told(value: Any) -> str:
 
 def _choice(known: Iterable[str]) -> str:
     return f"; the keys are {', '.join(sorted(known))}"
+
+
+def toml(value: Any) -> str:
+    """A value as TOML writes it, on one line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        import json
+
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{toml_key(str(key))} = {toml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml(one) for one in value) + "]"
+    return str(value)
+
+
+def toml_key(key: str) -> str:
+    """A key as TOML writes it."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml(key)

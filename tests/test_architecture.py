@@ -13,7 +13,7 @@ LEVELS = [
     {"_version", "errors", "limits", "dtypes", "formula"},
     {"source", "model", "versions", "tables"},
     {"graph", "topology", "program", "ledger", "mlflow", "wire", "values", "settings"},
-    {"inline"},
+    {"inline", "census", "targets", "fingerprint"},
     {"formats", "layers", "accounting", "discover"},
     {"extend", "rules", "assemble", "valuecheck"},
     {"settingsfile"},

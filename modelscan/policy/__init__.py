@@ -1,0 +1,210 @@
+"""The user's policy over a report: demands become findings, ignored ones go, suppressed and known ones are marked and counted."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from modelscan import rules
+from modelscan.errors import ConfigError
+from modelscan.fingerprint import fingerprints
+from modelscan.ledger import FindingReport, ModelReport, Report
+from modelscan.model import Observation, Severity
+from modelscan.policy.baseline import Baseline
+from modelscan.policy.baseline import read as read_baseline
+from modelscan.policy.demands import budget_problems, requirement_problems
+from modelscan.policy.paths import fits, word_fits
+from modelscan.policy.signature import replacement_differences
+from modelscan.rules import Subject
+from modelscan.settings import Settings, Suppression
+from modelscan.settingsfile import most_specific, selector_fits
+
+__all__ = ["Gate"]
+
+
+@dataclass
+class _Tally:
+    """What was let pass, and by whom."""
+
+    ignored: int = 0
+    suppressed: Counter[int] = field(default_factory=Counter)
+    """By index of the suppression."""
+    met: set[int] = field(default_factory=set)
+    """Suppressions whose pattern fitted a model at least."""
+    expired: Counter[int] = field(default_factory=Counter)
+    known: int = 0
+    gone: int = 0
+    """Entries of the baseline about the scanned models that no longer occur."""
+
+
+class Gate:
+    """The settings with everything read that they name, ready to judge models one by one."""
+
+    def __init__(self, settings: Settings, today: date | None = None, *, with_baseline: bool = True) -> None:
+        """Reads the baseline and the models of `against`; raises `ConfigError` when one cannot be used."""
+        self.settings = settings
+        self.today = today or date.today()
+        self.baseline: Baseline | None = None
+        if settings.baseline is not None and with_baseline:
+            self.baseline = read_baseline(settings.baseline)
+        self.production = {path: _production(path) for path in dict.fromkeys(one.against for one in settings.demands) if path is not None}
+        self.tally = _Tally()
+
+    def apply(self, report: Report) -> Report:
+        """The report as the policy sees it: all models judged, what was let pass counted."""
+        return self.finish(replace(report, models=tuple(self.judge(one) for one in report.models)))
+
+    def judge(self, model: ModelReport) -> ModelReport:
+        """One model with the findings of the policy added, ignored ones dropped, suppressed and known ones marked."""
+        found = [*model.findings, *self._demanded(model)]
+        standing = [one for one in found if self._counts(model, one)]
+        self.tally.ignored += len(found) - len(standing)
+        found = [*self._suppressed(model, standing)]
+        found.sort(key=_order)
+        return replace(model, findings=tuple(self._marked_known(model, found)))
+
+    def finish(self, report: Report) -> Report:
+        """The report with the policy's own account of what it did."""
+        notes = (*report.notes, *self._notes())
+        return replace(report, notes=notes, policy=self._account(report))
+
+    def failing(self, report: Report) -> int:
+        """How many findings fail the gate; an unreadable model that nobody accepted is one at least."""
+        return sum(self._failing(model) for model in report.models)
+
+    def _failing(self, model: ModelReport) -> int:
+        fail_on = self.settings.fail_on
+        grave = sum(one.suppressed is None and fail_on.fails(one.code, one.severity) for one in model.findings)
+        if grave or model.readable or fail_on.default is None:
+            return grave
+        accepted = any(one.suppressed is not None for one in model.findings)
+        left = any(one.suppressed is None and one.severity != Severity.INFO for one in model.findings)
+        return int(left or not accepted)
+
+    def _demanded(self, model: ModelReport) -> Iterator[FindingReport]:
+        """What the budgets, requirements and models in production that apply to this model find."""
+        if not model.readable:
+            return
+        seen: list[Observation] = []
+        for one in self.settings.demands:
+            if fits(one.path, model, self.settings.root):
+                seen += budget_problems(model, one.budget)
+                seen += requirement_problems(model, one.require)
+                if one.against is not None:
+                    seen += replacement_differences(model, self.production[one.against])
+        if seen:
+            once = tuple(dict.fromkeys(seen))
+            yield from (FindingReport.of(one) for one in rules.judge(Subject(model.path, once, None, None)))
+
+    def _counts(self, model: ModelReport, finding: FindingReport) -> bool:
+        """Whether the selection has the finding's rule: the more specific word wins, and `ignore` wins a tie."""
+        chosen = most_specific(self.settings.select, finding.code, finding.name) if self.settings.select else 1
+        if not chosen or most_specific(self.settings.ignore, finding.code, finding.name) >= chosen:
+            return False
+        return not any(
+            most_specific(selectors, finding.code, finding.name) and fits(pattern, model, self.settings.root)
+            for pattern, selectors in self.settings.per_file_ignores.items()
+        )
+
+    def _suppressed(self, model: ModelReport, found: Iterable[FindingReport]) -> Iterator[FindingReport]:
+        """The findings, those with a valid suppression marked with its reason; one finding more for each that has expired."""
+        here = [(index, one) for index, one in enumerate(self.settings.suppressions) if fits(one.path, model, self.settings.root)]
+        self.tally.met.update(index for index, _ in here)
+        expired: Counter[int] = Counter()
+        for finding in found:
+            for index, one in here:
+                if not _means(one, finding):
+                    continue
+                if one.expires is not None and one.expires < self.today:
+                    expired[index] += 1
+                    continue
+                self.tally.suppressed[index] += 1
+                finding = replace(finding, suppressed=one.reason)  # noqa: PLW2901 - the finding goes on with its mark
+                break
+            yield finding
+        self.tally.expired.update(expired)
+        yield from self._expired(model, expired)
+
+    def _expired(self, model: ModelReport, expired: Counter[int]) -> Iterator[FindingReport]:
+        for index, count in expired.items():
+            one = self.settings.suppressions[index]
+            many = "finding" if count == 1 else "findings"
+            told = f"the suppression of {one.rule} expired on {one.expires}; {count} {many} stand again ({one.reason})"
+            seen = Observation("suppression-expired", told, where=f"suppressions[{index}]")
+            yield from (FindingReport.of(found) for found in rules.judge(Subject(model.path, (seen,), None, None)))
+
+    def _marked_known(self, model: ModelReport, found: list[FindingReport]) -> Iterator[FindingReport]:
+        """The findings, those of the baseline marked."""
+        if self.baseline is None:
+            yield from found
+            return
+        known = self.baseline.of(model)
+        marks = fingerprints(self.baseline.place(model), found)
+        self.tally.gone += len(known.difference(marks))
+        for mark, one in zip(marks, found, strict=True):
+            if mark in known and one.suppressed is None:
+                self.tally.known += 1
+                yield replace(one, suppressed=f"known since the baseline {self.baseline.path}")
+            else:
+                yield one
+
+    def _notes(self) -> Iterator[str]:
+        """What the policy's author must know: exceptions that nothing needs any more."""
+        for index, one in enumerate(self.settings.suppressions):
+            if index in self.tally.met and not self.tally.suppressed[index] and not self.tally.expired[index]:
+                place = f"{one.rule} in {one.path}{f', layer {one.layer}' if one.layer else ''}"
+                yield f"suppression {index + 1} ({place}) suppressed nothing; take it out"
+        if self.baseline is not None and self.tally.gone:
+            many = "finding" if self.tally.gone == 1 else "findings"
+            yield f"{self.tally.gone} {many} of {self.baseline.path} no longer occur; write it anew"
+
+    def _account(self, report: Report) -> dict[str, Any]:
+        tally = self.tally
+        return {
+            "source": self.settings.source,
+            "failing": self.failing(report),
+            "ignored": tally.ignored,
+            "suppressed": sum(tally.suppressed.values()),
+            "known": tally.known,
+            "suppressions": [
+                {
+                    "rule": one.rule,
+                    "path": one.path,
+                    "layer": one.layer,
+                    "reason": one.reason,
+                    "expires": None if one.expires is None else one.expires.isoformat(),
+                    "expired": one.expires is not None and one.expires < self.today,
+                    "suppressed": tally.suppressed[index],
+                }
+                for index, one in enumerate(self.settings.suppressions)
+            ],
+        }
+
+
+def _means(one: Suppression, finding: FindingReport) -> bool:
+    if not selector_fits(one.rule, finding.code, finding.name):
+        return False
+    return one.layer is None or (finding.layer is not None and word_fits(one.layer, finding.layer))
+
+
+def _order(one: FindingReport) -> tuple[int, str, str, str, int, str]:
+    """As `rules.judge` sorts."""
+    return (-Severity(one.severity).rank, one.code, one.layer or "", one.tensor or "", one.offset or 0, one.message)
+
+
+def _production(path: str) -> ModelReport:
+    """The model that callers know; its callers' demands are lost when it cannot be read, so that is an error of the call."""
+    from modelscan.formats import ReadOptions
+    from modelscan.scan import examine_all
+
+    if not os.path.lexists(path):
+        raise ConfigError(f"against: {path}: no such file or folder")
+    found = next(examine_all([path], ReadOptions(), jobs=1))
+    if not found.readable:
+        reason = found.findings[0].message if found.findings else "unreadable"
+        raise ConfigError(f"against: {path} cannot be read: {reason}")
+    return found

@@ -1,0 +1,44 @@
+"""Which releases of Keras load a file that another one wrote, as far as that follows from the versions alone.
+
+Keras 2 (also inside TensorFlow up to 2.15, and as tf_keras) does not know the keys of Keras 3; Keras 3 loads part of what
+Keras 2 wrote; a Keras 3 refuses keys that a newer Keras 3 writes (measured: no file of 3.15 loads in 3.3 or 3.10, every file
+of 3.3 and 3.10 that was tried loads in 3.15).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from modelscan.model import Severity
+from modelscan.versions import Version, Versions
+
+RELEASES: tuple[Version, ...] = (
+    *((1, minor) for minor in range(3)),
+    *((2, minor) for minor in range(17)),
+    *((3, minor) for minor in range(16)),
+)
+_PATCHES = 13
+
+
+def problems(format: str, writer: Version, versions: Versions) -> Iterator[tuple[str, list[Version], Severity | None]]:
+    """What is wrong, the releases of the range that it concerns, and a severity where it is not certain."""
+    releases = [one for one in RELEASES if one in versions or any((*one, patch) in versions for patch in range(_PATCHES))]
+    major = writer[0]
+    older = [one for one in releases if one[0] < major]
+    if older:
+        yield f"does not read files of Keras {major}", older, None
+    newer = [one for one in releases if one[0] > major]
+    if newer and major == 1:
+        beyond = [one for one in newer if one[0] >= 3]
+        if beyond:
+            yield "does not read files of Keras 1", beyond, None
+    elif newer:
+        told = (
+            "reads Sequential models of simple layers only"
+            if format == "keras"
+            else "refuses layers whose keys changed (LSTM, DepthwiseConv2D, nested models)"
+        )
+        yield f"{told} from files of Keras {major}", newer, Severity.MEDIUM
+    behind = [one for one in releases if one[0] == major and one[1] < (writer[1] if len(writer) > 1 else 0)]
+    if behind:
+        yield f"may refuse keys that Keras {'.'.join(map(str, writer[:2]))} writes", behind, Severity.MEDIUM
