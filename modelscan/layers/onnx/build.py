@@ -27,6 +27,7 @@ def weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tup
     specs: list[WeightSpec] = []
     claims: list[Claim] = []
     roles: set[str] = set()
+    wanted = _dtype(setting, found)
     for draft in found.drafts:
         view = draft.view or setting.views.get(draft.value)
         if view is None:
@@ -38,8 +39,8 @@ def weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tup
         for number, piece in enumerate(view.pieces):
             suffix = f"_{number + 1}" if len(view.pieces) > 1 else ""
             role = _unique(draft.role + suffix, roles)
-            dtype = draft.dtype or (_dtype(setting, found) if view.dtype is not None and draft.counted else None)
-            specs.append(replace(_spec(setting, draft, view, piece, role), dtype=dtype))
+            dtype = draft.dtype or (wanted if view.dtype is not None and draft.counted else None)
+            specs.append(_spec(setting, draft, view, piece, role, dtype))
             claims.append(_claim(setting.flow, piece, role, draft.counted, draft.value))
         for name, value in dict.fromkeys(view.extras):
             role = _unique(f"{draft.role}_{name}", roles)
@@ -75,10 +76,10 @@ def _unique(role: str, taken: set[str]) -> str:
     return name
 
 
-def _spec(setting: Setting, draft: Draft, view: View, piece: Piece, role: str) -> WeightSpec:
+def _spec(setting: Setting, draft: Draft, view: View, piece: Piece, role: str, dtype: str | None) -> WeightSpec:
     own = (piece.value,)
     dims = _dims(draft.extents, own)
-    if len(draft.extents) == len(view.shape):
+    if len(draft.extents) == len(view.shape) and piece.extent != view.shape:
         dims = tuple(
             one if size == full else _share(extent, size, full, own)
             for one, extent, size, full in zip(dims, draft.extents, piece.extent, view.shape, strict=True)
@@ -87,6 +88,7 @@ def _spec(setting: Setting, draft: Draft, view: View, piece: Piece, role: str) -
     return WeightSpec(
         role,
         dims,
+        dtype=dtype,
         trainable=None,
         key=setting.flow.names[piece.value],
         multiplied=draft.multiplied,
@@ -96,7 +98,7 @@ def _spec(setting: Setting, draft: Draft, view: View, piece: Piece, role: str) -
 
 
 def _dims(extents: tuple[Extent, ...], own: tuple[int, ...]) -> tuple[Dim, ...]:
-    return tuple(one.dim(own) for one in extents)
+    return tuple([one.dim(own) for one in extents])
 
 
 def _share(extent: Extent, size: int, full: int, own: tuple[int, ...]) -> Dim:

@@ -71,30 +71,31 @@ class Quantity:
 
     def settled(self) -> int | None:
         """The size with the most weight behind it; each statement counts once."""
+        sizes = {one.size for one in self.evidence}
+        if len(sizes) < 2:
+            return next(iter(sizes), None)
         votes: dict[int, int] = {}
         for one in dict.fromkeys(self.evidence):
             votes[one.size] = votes.get(one.size, 0) + one.weight
-        if len(votes) < 2:
-            return next(iter(votes), None)
         return max(votes, key=lambda size: votes[size])
 
     def symbol(self, tensors: tuple[int, ...]) -> Symbol:
         """The symbol as it stands in the spec of stored tensors, which are no witnesses for themselves."""
         size = self.settled()
         by_self = False
-        told: list[Evidence] = []
+        told: dict[str, int] = {}
+        """Weights of the witnesses, by their words."""
         for one in self.evidence:
             if one.size != size:
                 continue
             if one.source in tensors:
                 by_self = True
-            elif one.source != OPAQUE and all(one.text != other.text or one.subject != other.subject for other in told):
-                told.append(one)
+            elif one.source != OPAQUE:
+                told.setdefault(one.words, one.weight)
         if not told:
             return Symbol(self.name, size if by_self else None, None)
-        if len(told) > NAMED:
-            told.sort(key=lambda one: -one.weight)
-        return Symbol(self.name, size, ", ".join(one.words for one in told[:NAMED]))
+        heaviest = told if len(told) <= NAMED else sorted(told, key=lambda words: -told[words])[:NAMED]
+        return Symbol(self.name, size, ", ".join(heaviest))
 
 
 @dataclass(frozen=True, slots=True)

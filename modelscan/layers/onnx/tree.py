@@ -147,6 +147,7 @@ def _layer(setting: Setting, row: Row, depth: int, feeds: tuple[str, ...]) -> La
         extra = None if any(one is None for one in macs) else sum(one or 0 for one in macs)
         return Layer(name, row.path, row.type, depth, feeds, config, inputs, outputs, specs=(), extra_macs=extra, trainable=None)
     specs, claims = weights(setting, found) if found.known else (None, unexplained(setting, found))
+    found.drafts.clear()  # what they hold is told now, and a large model has tens of megabytes of them
     return Layer(
         name,
         row.path,
@@ -171,7 +172,10 @@ def _attributes(row: Row) -> dict[str, object]:
 
 
 def _shapes(setting: Setting, values: tuple[int, ...]) -> tuple[Shape, ...]:
-    known = (plain(setting.shapes.of(value)) for value in values)
-    return tuple(
-        tuple(None if isinstance(size, str) and _MADE_UP.search(size) else size for size in shape) for shape in known if shape is not None
-    )
+    known = [plain(setting.shapes.of(value)) for value in values]
+    return tuple([tuple([_named(size) for size in shape]) for shape in known if shape is not None])
+
+
+def _named(size: int | str | None) -> int | str | None:
+    """A size without the names that nobody gave."""
+    return None if isinstance(size, str) and _MADE_UP.search(size) else size

@@ -61,11 +61,13 @@ class View(NamedTuple):
 def stored_views(flow: Flow) -> dict[int, View]:
     """Views of the stored tensors themselves, by value number."""
     found: dict[int, View] = {}
+    starts: dict[int, Sizes] = {}
     for value, tensor in enumerate(flow.tensors):
         if tensor is not None:
             sparse = flow.sparse.get(value)
             shape = tensor.shape if sparse is None else sparse.shape
-            found[value] = View(shape, (Piece(value, (0,) * len(shape), shape),), dtype=tensor.dtype)
+            start = starts.setdefault(len(shape), (0,) * len(shape))
+            found[value] = View(shape, (Piece(value, start, shape),), dtype=tensor.dtype)
     return found
 
 
@@ -305,6 +307,8 @@ def _merged(pieces: list[Piece], axis: int) -> tuple[Piece, ...]:
 
 def settled(view: View, flow: Flow) -> View:
     """The view with pieces that hold all of their tensor marked so, gates cut apart and joined again in another order."""
+    if len(view.pieces) == 1 and view.pieces[0].whole:
+        return view
     pieces = []
     for one in view.pieces:
         tensor = flow.tensors[one.value]
