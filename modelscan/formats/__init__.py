@@ -100,6 +100,7 @@ FORMATS: tuple[Format, ...] = (
     Format("keras.archive", (".keras",)),
     Format("keras.hdf5", (".h5", ".hdf5", ".weights.h5", ".keras")),
     Format("onnx", (".onnx", ".ort")),
+    Format("tensorflow", (".pb", ".index", ".tar.gz", ".tgz", ".tar", ".zip"), folder=True),
 )
 """Most specific detection first: ONNX has no magic number."""
 

@@ -130,7 +130,7 @@ class Archive:
             LimitExceeded: it inflates to more than the limits allow.
         """
         member = self.members[name]
-        start = self._data_start(member)
+        start = self.data_start(member)
         if member.flags & 1:
             raise UnreadableFile("encrypted-member", f"{name} is encrypted", offset=member.header)
         there = min(member.stored, self.source.size - start)
@@ -140,7 +140,8 @@ class Archive:
             raise UnreadableFile("damaged-archive", f"{name} is compressed by method {member.method}", offset=member.header)
         return Bytes(self._inflate(member, start, there), name), None
 
-    def _data_start(self, member: Member) -> int:
+    def data_start(self, member: Member) -> int:
+        """Where a member's data begin, after its local header."""
         head = self.source.read(member.header, _LOCAL.size)
         fields = _LOCAL.unpack(head)
         if fields[0] != b"PK\x03\x04":

@@ -1,0 +1,171 @@
+"""Attributes of nodes as plain Python: types, shapes, numbers, strings, names of functions, and tensors left where they are."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from modelscan.errors import LimitExceeded, UnreadableFile
+from modelscan.formats.tensorflow import proto
+from modelscan.formats.tensorflow.constants import constant
+from modelscan.model import Shape
+from modelscan.program import FunctionRef, Opaque, Placeholder
+from modelscan.wire import FIXED32, LENGTH, VARINT, Wire, float32, signed
+
+_LIST_S, _LIST_I, _LIST_F, _LIST_B, _LIST_TYPE, _LIST_SHAPE, _LIST_TENSOR, _LIST_FUNC = range(2, 10)
+_TEXT = 64 * 1024
+"""A longer string (a serialised engine, a compiled kernel) is located, not kept."""
+
+
+def type_name(code: int) -> str:
+    """The canonical name of a type's code; a reference's is that of what it refers to."""
+    plain = code - proto.REFERENCE if code > proto.REFERENCE else code
+    return proto.DTYPES.get(plain, f"type {code}")
+
+
+class Attributes(Mapping[str, Any]):
+    """The attributes of one message, decoded when one is first looked at. Nothing of it is kept before that."""
+
+    __slots__ = ("_decoded", "_end", "_number", "_start", "_wire")
+
+    def __init__(self, wire: Wire, start: int, end: int, number: int) -> None:
+        self._wire = wire
+        self._start = start
+        self._end = end
+        self._number = number
+        """Of the map's field in the message."""
+        self._decoded: dict[str, Any] | None = None
+
+    def _values(self) -> dict[str, Any]:
+        if self._decoded is None:
+            self._decoded = dict(attribute_map(self._wire, self._start, self._end, self._number, 0))
+        return self._decoded
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values())
+
+    def __len__(self) -> int:
+        return len(self._values())
+
+
+def attribute_map(wire: Wire, start: int, end: int, number: int, depth: int) -> Iterator[tuple[str, Any]]:
+    """The entries of a `map<string, AttrValue>` that is field `number` of a message; a broken value is None."""
+    if depth > wire.limits.nesting:
+        raise LimitExceeded("nesting", depth, wire.limits.nesting, offset=start)
+    count = 0
+    for field, kind, value, length in wire.fields(start, end):
+        if field != number or kind != LENGTH:
+            continue
+        count += 1
+        if count > wire.limits.values:
+            raise LimitExceeded("values", count, wire.limits.values, offset=value)
+        name, place = "", (0, 0)
+        for inner, way, at, size in wire.fields(value, value + length):
+            if way == LENGTH and inner == 1:
+                name = wire.text(at, size)
+            elif way == LENGTH and inner == 2:
+                place = (at, at + size)
+        yield name, decoded(wire, *place, depth)
+
+
+def decoded(wire: Wire, start: int, end: int, depth: int = 0) -> Any:
+    """The value of an `AttrValue`; None when it holds none."""
+    for number, kind, value, length in wire.fields(start, end):
+        if kind == LENGTH and number == proto.VALUE_LIST:
+            return _list(wire, value, value + length, depth)
+        reader = _SCALARS.get((number, kind))
+        if reader is not None:
+            return reader(wire, value, length, depth)
+    return None
+
+
+def _text(wire: Wire, start: int, length: int, depth: int) -> str | bytes | Opaque:
+    del depth
+    if length > _TEXT:
+        return Opaque(start, length)
+    data = wire.read(start, length)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data
+
+
+def shape_of(wire: Wire, start: int, end: int) -> Shape | None:
+    """A `TensorShapeProto`: -1 is an unknown dimension, an unknown rank is None."""
+    dims: list[int | None] = []
+    for number, kind, value, length in wire.fields(start, end):
+        if number == proto.SHAPE_UNKNOWN_RANK and kind == VARINT and value:
+            return None
+        if number == proto.SHAPE_DIM and kind == LENGTH:
+            if len(dims) >= wire.limits.rank:
+                raise LimitExceeded("rank", len(dims) + 1, wire.limits.rank, offset=start)
+            size = 0
+            for inner, way, one, _ in wire.fields(value, value + length):
+                if (inner, way) == (1, VARINT):
+                    size = signed(one)
+            dims.append(None if size < 0 else size)
+    return tuple(dims)
+
+
+def _function(wire: Wire, start: int, length: int, depth: int) -> FunctionRef:
+    name = ""
+    for number, kind, value, size in wire.fields(start, start + length):
+        if (number, kind) == (1, LENGTH):
+            name = wire.text(value, size)
+    return FunctionRef(name, dict(attribute_map(wire, start, start + length, 2, depth + 1)))
+
+
+def _tensor(wire: Wire, start: int, length: int, depth: int) -> Any:
+    del depth
+    return constant(wire, start, start + length)
+
+
+_Reader = Callable[[Wire, int, int, int], Any]
+_SCALARS: dict[tuple[int, int], _Reader] = {
+    (proto.VALUE_S, LENGTH): _text,
+    (proto.VALUE_I, VARINT): lambda wire, value, length, depth: signed(value),
+    (proto.VALUE_F, FIXED32): lambda wire, value, length, depth: float32(value),
+    (proto.VALUE_B, VARINT): lambda wire, value, length, depth: bool(value),
+    (proto.VALUE_TYPE, VARINT): lambda wire, value, length, depth: type_name(value),
+    (proto.VALUE_SHAPE, LENGTH): lambda wire, value, length, depth: shape_of(wire, value, value + length),
+    (proto.VALUE_TENSOR, LENGTH): _tensor,
+    (proto.VALUE_PLACEHOLDER, LENGTH): lambda wire, value, length, depth: Placeholder(wire.text(value, length)),
+    (proto.VALUE_FUNC, LENGTH): _function,
+}
+_ELEMENTS: dict[int, _Reader] = {
+    _LIST_S: _text,
+    _LIST_SHAPE: _SCALARS[proto.VALUE_SHAPE, LENGTH],
+    _LIST_TENSOR: _tensor,
+    _LIST_FUNC: _function,
+}
+_NUMBERS: dict[int, Callable[[int], Any]] = {_LIST_I: signed, _LIST_B: bool, _LIST_TYPE: type_name}
+
+
+def _list(wire: Wire, start: int, end: int, depth: int) -> tuple[Any, ...]:
+    if depth > wire.limits.nesting:
+        raise LimitExceeded("nesting", depth, wire.limits.nesting, offset=start)
+    found: list[Any] = []
+    for number, kind, value, length in wire.fields(start, end):
+        if number in _NUMBERS:
+            found.extend(map(_NUMBERS[number], wire.numbers((number, kind, value, length), wire.limits.values)))
+        elif number == _LIST_F:
+            found.extend(_floats(wire, kind, value, length))
+        elif kind == LENGTH and number in _ELEMENTS:
+            found.append(_ELEMENTS[number](wire, value, length, depth + 1))
+        if len(found) > wire.limits.values:
+            raise LimitExceeded("values", len(found), wire.limits.values, offset=start)
+    return tuple(found)
+
+
+def _floats(wire: Wire, kind: int, value: int, length: int) -> tuple[float, ...]:
+    if kind == FIXED32:
+        return (float32(value),)
+    if kind != LENGTH or length % 4:
+        raise UnreadableFile("malformed-protobuf", "a list of floats stored with another wire type", offset=value)
+    if length > 4 * wire.limits.values:
+        raise LimitExceeded("values", length // 4, wire.limits.values, offset=value)
+    return struct.unpack(f"<{length // 4}f", wire.read(value, length))

@@ -1,0 +1,204 @@
+"""A `GraphDef`: its nodes, and its library of functions, each decoded when it is looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from modelscan.errors import LimitExceeded, UnreadableFile
+from modelscan.formats.tensorflow import proto
+from modelscan.formats.tensorflow.attributes import Attributes, attribute_map, type_name
+from modelscan.model import Observation
+from modelscan.program import Argument, Function, Operation
+from modelscan.wire import LENGTH, VARINT, Wire
+
+Place = tuple[int, int]
+"""Where a message begins and ends."""
+
+
+class Names:
+    """One string for every name: a node's name stands again in the inputs of those that use it."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, str] = {}
+
+    def of(self, wire: Wire, start: int, length: int) -> str:
+        """The name that stands in a field."""
+        if length > wire.limits.name_bytes:
+            raise LimitExceeded("name_bytes", length, wire.limits.name_bytes, offset=start)
+        data = wire.read(start, length)
+        found = self._known.get(data)
+        if found is None:
+            found = self._known[data] = data.decode("utf-8", "backslashreplace")
+        return found
+
+
+def operation(wire: Wire, start: int, end: int, names: Names) -> Operation:
+    """The node in `[start, end)`."""
+    name = op = device = ""
+    inputs: list[str] = []
+    for number, kind, value, length in wire.fields(start, end):
+        if kind != LENGTH or number == proto.NODE_ATTRIBUTE:
+            continue
+        if number == proto.NODE_INPUT:
+            if len(inputs) >= wire.limits.values:
+                raise LimitExceeded("values", len(inputs) + 1, wire.limits.values, offset=start)
+            inputs.append(names.of(wire, value, length))
+        elif number == proto.NODE_NAME:
+            name = names.of(wire, value, length)
+        elif number == proto.NODE_OP:
+            op = names.of(wire, value, length)
+        elif number == proto.NODE_DEVICE:
+            device = names.of(wire, value, length)
+    return Operation(name, op, tuple(inputs), Attributes(wire, start, end, proto.NODE_ATTRIBUTE), device, start, end - start)
+
+
+def graph_parts(wire: Wire, start: int, end: int) -> Iterator[tuple[int, Place]]:
+    """Field number and place of every node and library of a graph."""
+    for number, kind, value, length in wire.fields(start, end):
+        if kind == LENGTH and number in (proto.GRAPH_NODE, proto.GRAPH_LIBRARY):
+            yield number, (value, value + length)
+
+
+class Library(Mapping[str, Function]):
+    """The functions of a graph by name. What it knows of each before it is asked is where it stands."""
+
+    def __init__(self, wire: Wire, seen: list[Observation]) -> None:
+        self.wire = wire
+        self.places: dict[str, Place] = {}
+        self._seen = seen
+        self._decoded: dict[str, Function] = {}
+        self._names = Names()
+        self._nodes = 0
+
+    def add(self, start: int, end: int) -> None:
+        """Take up the functions of a `FunctionDefLibrary`."""
+        for number, kind, value, length in self.wire.fields(start, end):
+            if number != proto.LIBRARY_FUNCTION or kind != LENGTH:
+                continue
+            if len(self.places) >= self.wire.limits.nodes:
+                raise LimitExceeded("nodes", len(self.places) + 1, self.wire.limits.nodes, offset=value)
+            name = _function_name(self.wire, value, value + length)
+            if name in self.places:
+                text = f"the function {name!r} stands twice in the library; which one is called is left to the runtime"
+                self._seen.append(Observation("library-duplicate", text, offset=value, where=name))
+                continue
+            self.places[name] = (value, value + length)
+
+    def __getitem__(self, key: str) -> Function:
+        found = self._decoded.get(key)
+        if found is None:
+            found = self._decoded[key] = self._read(key, *self.places[key])
+            self._nodes += len(found.nodes)
+            if self._nodes > self.wire.limits.nodes:
+                raise LimitExceeded("nodes", self._nodes, self.wire.limits.nodes, offset=found.offset)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.places
+
+    def _read(self, name: str, start: int, end: int) -> Function:
+        """The function; one that is broken has what came before the break."""
+        wire = self.wire
+        inputs: list[Argument] = []
+        outputs: list[Argument] = []
+        nodes: list[Operation] = []
+        returns: dict[str, str] = {}
+        shapes: dict[int, dict[str, Any]] = {}
+        try:
+            for number, kind, value, length in wire.fields(start, end):
+                stop = value + length
+                if kind != LENGTH:
+                    continue
+                if number == proto.FUNCTION_SIGNATURE:
+                    inputs, outputs = _arguments(wire, value, stop)
+                elif number == proto.FUNCTION_NODE:
+                    if self._nodes + len(nodes) >= wire.limits.nodes:
+                        raise LimitExceeded("nodes", wire.limits.nodes + 1, wire.limits.nodes, offset=value)
+                    nodes.append(operation(wire, value, stop, self._names))
+                elif number == proto.FUNCTION_RETURN:
+                    key, at, size = map_entry(wire, value, stop)
+                    returns[key] = wire.text(at, size)
+                elif number == proto.FUNCTION_ARGUMENTS:
+                    index, place = _indexed(wire, value, stop)
+                    shapes[index] = dict(attribute_map(wire, *place, 1, 0))
+        except LimitExceeded:
+            raise
+        except UnreadableFile as error:
+            self._seen.append(Observation(error.kind, str(error.inside(name)), offset=error.offset, where=name))
+        told = tuple(_told(one, shapes.get(index, {})) for index, one in enumerate(inputs))
+        attributes = Attributes(wire, start, end, proto.FUNCTION_ATTRIBUTE)
+        return Function(name, told, tuple(outputs), tuple(nodes), returns, attributes, start, end - start)
+
+
+def map_entry(wire: Wire, start: int, end: int) -> tuple[str, int, int]:
+    """Key of a `map<string, …>` entry, and where its value begins and how long it is."""
+    key, place = "", (start, 0)
+    for number, kind, value, length in wire.fields(start, end):
+        if kind == LENGTH and number == 1:
+            key = wire.text(value, length)
+        elif kind == LENGTH and number == 2:
+            place = (value, length)
+    return key, *place
+
+
+def _indexed(wire: Wire, start: int, end: int) -> tuple[int, Place]:
+    """Key and place of the value of a `map<uint32, …>` entry."""
+    index, place = 0, (start, start)
+    for number, kind, value, length in wire.fields(start, end):
+        if (number, kind) == (1, VARINT):
+            index = value
+        elif (number, kind) == (2, LENGTH):
+            place = (value, value + length)
+    return index, place
+
+
+def _told(argument: Argument, attributes: Mapping[str, Any]) -> Argument:
+    """An argument with what its attributes say of it."""
+    shapes = attributes.get("_output_shapes")
+    name = attributes.get("_user_specified_name")
+    if not shapes and name is None:
+        return argument
+    shape = shapes[0] if isinstance(shapes, tuple) and shapes and isinstance(shapes[0], tuple) else None
+    return Argument(argument.name, argument.dtype, shape, name if isinstance(name, str) else None)
+
+
+def _arguments(wire: Wire, start: int, end: int) -> tuple[list[Argument], list[Argument]]:
+    """Inputs and outputs of an `OpDef`."""
+    inputs: list[Argument] = []
+    outputs: list[Argument] = []
+    for number, kind, value, length in wire.fields(start, end):
+        if kind == LENGTH and number in (proto.OP_INPUT, proto.OP_OUTPUT):
+            name, dtype = "", None
+            for inner, way, at, size in wire.fields(value, value + length):
+                if (inner, way) == (proto.ARGUMENT_NAME, LENGTH):
+                    name = wire.text(at, size)
+                elif (inner, way) == (proto.ARGUMENT_TYPE, VARINT):
+                    dtype = type_name(at)
+            (inputs if number == proto.OP_INPUT else outputs).append(Argument(name, dtype))
+            if len(inputs) + len(outputs) > wire.limits.values:
+                raise LimitExceeded("values", len(inputs) + len(outputs), wire.limits.values, offset=value)
+    return inputs, outputs
+
+
+def _function_name(wire: Wire, start: int, end: int) -> str:
+    """The name, from the first bytes if the signature and the name in it come first, as every writer has it."""
+    head = wire.read(start, min(1024, end - start))
+    short = Wire(head, wire.limits, lambda error: None)
+    first = next(iter(short.fields()), None)
+    if first is not None and first[:2] == (proto.FUNCTION_SIGNATURE, LENGTH):
+        name = next(iter(short.fields(first[2], min(first[2] + first[3], len(head)))), None)
+        if name is not None and name[:2] == (proto.OP_NAME, LENGTH) and name[2] + name[3] < len(head):
+            return short.text(name[2], name[3])
+    for number, kind, value, length in wire.fields(start, end):
+        if (number, kind) == (proto.FUNCTION_SIGNATURE, LENGTH):
+            for inner, way, at, size in wire.fields(value, value + length):
+                if (inner, way) == (proto.OP_NAME, LENGTH):
+                    return wire.text(at, size)
+    return ""
