@@ -10,6 +10,7 @@ from modelscan.formats import ReadOptions
 from modelscan.ledger import ModelReport, Report
 from modelscan.limits import DEFAULT, Limits
 from modelscan.model import Shape
+from modelscan.settings import Settings
 
 
 def inspect(
@@ -44,6 +45,7 @@ def scan(
     values: bool = False,
     jobs: int | None = None,
     isolate: bool = True,
+    settings: Settings | None = None,
     limits: Limits = DEFAULT,
 ) -> Report:
     """The report on files, folders and glob patterns.
@@ -53,11 +55,20 @@ def scan(
         values: read the weights themselves, too.
         jobs: child processes at once; one per processor when None.
         isolate: read each file in a child process with limits. Switch it off in a program with threads of its own.
+        settings: the policy to apply, such as `modelscan.config.load()`; none when left out. `report.policy["failing"]` is then
+            the number of findings that fail it.
         limits: bounds on each file.
 
     Raises:
-        ConfigError: a path does not exist, or there is nothing to scan.
+        ConfigError: a path does not exist, there is nothing to scan, or the settings cannot be used.
     """
     from modelscan.scan import scan as run
 
-    return run([os.fspath(path) for path in paths], options=ReadOptions(values=values), limits=limits, jobs=jobs, isolate=isolate)
+    gate = None
+    if settings is not None:
+        from modelscan.policy import Gate
+
+        gate = Gate(settings)
+        values, jobs = values or settings.values, jobs or settings.jobs
+    report = run([os.fspath(path) for path in paths], options=ReadOptions(values=values), limits=limits, jobs=jobs, isolate=isolate)
+    return report if gate is None else gate.apply(report)

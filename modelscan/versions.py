@@ -68,7 +68,7 @@ class Versions:
             if operator == "~=" and len(numbers) == 1:
                 raise ConfigError(f"{text!r}: ~= needs two numbers at least, such as ~=1.15")
             clauses.append(_Clause(operator, numbers))
-        return cls(",".join(part.strip() for part in text.split(",")), tuple(clauses))
+        return cls(text.replace(" ", ""), tuple(clauses))
 
     def __contains__(self, one: Version) -> bool:
         return all(clause.allows(one) for clause in self.clauses)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from modelscan.cli.common import usage_error
 from modelscan.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -114,3 +115,12 @@ def _budget(values: Iterable[str]) -> dict[str, str]:
             raise ConfigError(f"--budget {value}: write KEY=N, such as parameters=25M")
         found[key.strip()] = amount.strip()
     return found
+
+
+def split_configs(values: Iterable[str] | None) -> tuple[str | None, str | None]:
+    """The architecture and the settings file among the values of `--config`: settings are TOML."""
+    settings = [one for one in values or () if one.lower().endswith(".toml")]
+    others = [one for one in values or () if one not in settings]
+    if len(settings) > 1 or len(others) > 1:
+        usage_error("--config: one architecture and one settings file (.toml) at most")
+    return next(iter(others), None), next(iter(settings), None)

@@ -9,7 +9,21 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from modelscan.cli.common import USAGE, Colour, dims_of, emit, inputs_of, style_of, usage_error
+from modelscan.cli.common import USAGE, Colour, dims_of, emit, inputs_of, style_of, usage_error, usage_errors
+from modelscan.cli.gate import (
+    AgainstOption,
+    BaselineOption,
+    BudgetOption,
+    Choice,
+    FailOnOption,
+    IgnoreOption,
+    IsolatedOption,
+    SelectOption,
+    ShowOption,
+    TargetOption,
+    overrides_of,
+    split_configs,
+)
 from modelscan.formats import ReadOptions
 from modelscan.ledger import ModelReport, Report
 from modelscan.model import Severity
@@ -18,7 +32,10 @@ from modelscan.scan import View as Viewed
 from modelscan.scan import view
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A model file, or a SavedModel folder.")]
-ConfigOption = Annotated[str | None, typer.Option("--config", metavar="JSON", help="The architecture of a weights-only Keras file.")]
+ConfigOption = Annotated[
+    list[str] | None,
+    typer.Option("--config", metavar="FILE", help="The architecture (JSON) of a weights-only Keras file; a .toml: the settings."),
+]
 DimOption = Annotated[list[str] | None, typer.Option("--dim", metavar="NAME=SIZE", help="Value of a symbolic dimension; repeatable.")]
 InputOption = Annotated[list[str] | None, typer.Option("--input", metavar="NAME:SHAPE", help="Shape of an input, such as x:1x3x224x224.")]
 ValuesOption = Annotated[bool, typer.Option("--values", help="Read the weights themselves, too: NaN, Inf, zeros, duplicates.")]
@@ -42,29 +59,49 @@ def inspect(
     dim: DimOption = None,
     input: InputOption = None,
     values: ValuesOption = False,
+    fail_on: FailOnOption = None,
+    select: SelectOption = None,
+    ignore: IgnoreOption = None,
+    baseline: BaselineOption = None,
+    against: AgainstOption = None,
+    budget: BudgetOption = None,
+    target: TargetOption = None,
+    isolated: IsolatedOption = False,
+    show_settings: ShowOption = False,
     color: ColourOption = Colour.AUTO,
 ) -> None:
     """The ledger of one model: layers, shapes, parameters by formula, each proved against the stored bytes."""
     style = style_of(color)
+    architecture, settings_file = split_configs(config)
+    with usage_errors():
+        overrides = overrides_of(
+            select=select, ignore=ignore, fail_on=fail_on, baseline=baseline, against=against, budget=budget, target=target, values=values
+        )
+        choice = Choice(overrides, settings_file, isolated)
+        if show_settings:
+            emit(choice.shown())
+            return
+        gate = choice.gate()
 
     def show(report: ModelReport) -> Viewed:
-        return Viewed(_written(report, format, style, depth, weights), _status(report))
+        judged = gate.apply(Report((report,)))
+        return Viewed(_written(judged, format, style, depth, weights), int(gate.failing(judged) > 0))
 
-    _show(file, ReadOptions(config, dims_of(dim or ()), inputs_of(input or ()), values=values), show)
+    _show(file, ReadOptions(architecture, dims_of(dim or ()), inputs_of(input or ()), values=gate.settings.values), show)
 
 
-def _written(report: ModelReport, format: InspectFormat, style: Style, depth: int | None, weights: bool) -> str:
+def _written(report: Report, format: InspectFormat, style: Style, depth: int | None, weights: bool) -> str:
     if format is InspectFormat.JSON:
         from modelscan.report.json import dumps
 
-        return dumps(Report((report,)).to_dict())
+        return dumps(report.to_dict())
     if format is InspectFormat.MARKDOWN:
         from modelscan.report.markdown import ledger_markdown
 
-        return ledger_markdown(report)
+        return ledger_markdown(report.models[0])
     from modelscan.report.table import View, render
 
-    return render(report, style, View(depth, weights))
+    return "\n".join([render(report.models[0], style, View(depth, weights)), *report.notes])
 
 
 def explain(
@@ -77,6 +114,7 @@ def explain(
 ) -> None:
     """How a layer's count comes about: each weight as a product, the tensor that confirms it, the factored formula."""
     style = style_of(color)
+    architecture, _ = split_configs(config)
 
     def show(report: ModelReport) -> Viewed:
         from modelscan.report.explain import explain as derivation
@@ -91,7 +129,7 @@ def explain(
                 return Viewed("", USAGE, f"{file} has no layer {layer!r}{_similar(report, layer)}")
         return Viewed(derivation(report, style, chosen), _status(report))
 
-    _show(file, ReadOptions(config, dims_of(dim or ()), inputs_of(input or ())), show)
+    _show(file, ReadOptions(architecture, dims_of(dim or ()), inputs_of(input or ())), show)
 
 
 def _show(path: str, options: ReadOptions, show: Callable[[ModelReport], Viewed]) -> NoReturn:

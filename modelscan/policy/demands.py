@@ -41,8 +41,7 @@ def budget_problems(model: ModelReport, budget: Budget) -> Iterator[Observation]
 
 
 def _over(where: str, words: str, actual: int, allowed: int) -> Observation:
-    more = f", {actual / allowed:.3g} times the budget" if allowed else ""
-    return Observation("over-budget", f"{actual:,} {words}, the budget is {allowed:,}{more}", where=where)
+    return Observation("over-budget", f"{actual:,} {words}, {actual - allowed:,} more than the budget of {allowed:,}", where=where)
 
 
 def requirement_problems(model: ModelReport, require: Requirements) -> Iterator[Observation]:
