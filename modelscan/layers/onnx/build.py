@@ -46,8 +46,10 @@ def weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tup
             role = _unique(f"{draft.role}_{name}", roles)
             tensor = setting.flow.tensors[value]
             if tensor is not None:
-                specs.append(WeightSpec(role, _read_off(tensor), trainable=None, counted=False))
-                claims.append(Claim(of_kind(tensor, False), setting.flow.names[value], role))
+                learned = draft.counted and name == "factor" and tensor.elements > 1
+                dims = _factor(tensor, view, draft.role) if learned else tuple(Dim((), size) for size in tensor.shape)
+                specs.append(WeightSpec(role, dims, trainable=None, counted=learned))
+                claims.append(Claim(of_kind(tensor, learned), setting.flow.names[value], role))
     return tuple(specs), tuple(claims)
 
 
@@ -115,8 +117,14 @@ def _share(extent: Extent, size: int, full: int, own: tuple[int, ...]) -> Dim:
     return Dim((Symbol(f"{name}/{times}" if times else f"part of {name}", size, f"{times} equal parts" if attested else None),))
 
 
-def _read_off(tensor: StoredTensor) -> tuple[Dim, ...]:
-    return tuple(Dim((), size) for size in tensor.shape)
+def _factor(tensor: StoredTensor, view: View, role: str) -> tuple[Dim, ...]:
+    """The dimensions of what a weight is multiplied with before its use: those of the weight that it meets, where it meets them."""
+    lead = len(view.shape) - len(tensor.shape)
+    dims = []
+    for place, size in enumerate(tensor.shape):
+        met = lead >= 0 and view.shape[lead + place] == size
+        dims.append(Dim((), 1) if size == 1 else Dim((Symbol(f"size_{place + 1}", size, f"{role} beside it" if met else None),)))
+    return tuple(dims)
 
 
 def of_kind(tensor: StoredTensor, weight: bool) -> StoredTensor:

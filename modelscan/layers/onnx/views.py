@@ -335,7 +335,21 @@ def _combined(_: Flow, call: Call, found: dict[int, View]) -> View | None:
         else:
             extras.extend(("factor", piece.value) for piece in part.pieces)
         extras.extend(part.extras)
-    return View(main.shape, tuple(pieces), tuple(extras), (*main.path, call.op), None)
+    own = {piece.value for piece in pieces}
+    return View(main.shape, tuple(pieces), tuple(one for one in extras if one[1] not in own), (*main.path, call.op), None)
+
+
+def _reduced(flow: Flow, call: Call, found: dict[int, View]) -> View | None:
+    """A norm or sum over axes of something static (weight normalisation): it holds no element, but knows whose it was."""
+    view = found[call.inputs[0]]
+    axes = operand(flow, call, 1, "axes")
+    front = tuple(range(len(view.shape))) if axes is None else normalised(axes, len(view.shape))
+    if front is None or not view.pieces:
+        return None
+    kept = bool(call.integer("keepdims", 1))
+    shape = tuple(1 if axis in front else size for axis, size in enumerate(view.shape) if kept or axis not in front)
+    extras = (*view.extras, *(("factor", piece.value) for piece in view.pieces))
+    return View(shape, (), extras, (*view.path, call.op), None)
 
 
 def _join(_: Flow, call: Call, found: dict[int, View]) -> View | None:
@@ -363,5 +377,6 @@ _STEPS: dict[str, Callable[[Flow, Call, dict[int, View]], View | None]] = {
     "Squeeze": _squeeze,
     "Slice": _slice,
     "Concat": _concat,
+    **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceSum", "ReduceSumSquare"), _reduced),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Where", "Max", "Min"), _combined),
 }

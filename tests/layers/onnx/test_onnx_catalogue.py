@@ -259,6 +259,38 @@ def test_quantised_kernels_count_and_their_scales_do_not(tmp_path):
     assert {row.spec.role for row in account.rows if not row.spec.counted} == {"kernel_scale", "kernel_zero_point", "bias_scale"}
 
 
+def test_weight_normalisation_at_run_time_counts_direction_and_magnitude(tmp_path):
+    nodes = [
+        node("ReduceL2", ["v"], ["norm"], axes=[1, 2]),
+        node("Div", ["v", "norm"], ["unit"]),
+        node("Mul", ["unit", "g"], ["w"]),
+        node("Conv", ["x", "w", "b"], ["y"], kernel_shape=[3]),
+    ]
+    tensors = [weight("v", 8, 4, 3), weight("g", 8, 1, 1), weight("b", 8)]
+    account = only(model(nodes, [info("x", ["N", 4, 9])], [info("y", ["N", 8, 7])], tensors), tmp_path)
+    assert account.parameters == 96 + 8 + 8
+    assert account.verdict is Verdict.MATCH
+
+
+def test_an_initial_state_is_no_parameter_wherever_it_is_laid_out(tmp_path):
+    nodes = [
+        node("Expand", ["h0", "shape"], ["h"]),
+        node("GRU", ["x", "w", "r", "b", "", "h"], ["y"], hidden_size=6),
+    ]
+    tensors = [weight("w", 1, 18, 8), weight("r", 1, 18, 6), weight("b", 1, 36), weight("h0", 1, 1, 6), ints("shape", 1, 2, 6)]
+    found, result = accounts(model(nodes, [info("x", [5, 2, 8])], [info("y", [5, 1, 2, 6])], tensors), tmp_path)
+    assert result.totals.total == result.totals.stored == 3 * 6 * (8 + 6 + 2)
+    assert result.totals.constants == 6 + 3
+    assert all(agreed(one) for one in found.values())
+
+
+def test_an_einsum_of_three_operands_is_a_layer(tmp_path):
+    nodes = [node("Einsum", ["x", "w", "g"], ["y"], equation="beh,ehd,be->bd")]
+    account = only(model(nodes, [info("x", ["N", 4, 16]), info("g", ["N", 4])], [info("y", ["N", 8])], [weight("w", 4, 16, 8)]), tmp_path)
+    assert (account.parameters, account.verdict) == (512, Verdict.MATCH)
+    assert account.macs is None
+
+
 def test_packed_kernels_state_their_logical_size(tmp_path):
     """MatMulNBits of 64 inputs and 10 units, blocks of 32 in 4 bits: 10 × 2 × 16 bytes hold 640 weights."""
     nodes = [node("MatMulNBits", ["x", "w", "s"], ["y"], domain="com.microsoft", K=64, N=10, bits=4, block_size=32)]

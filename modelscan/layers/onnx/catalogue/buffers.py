@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from modelscan.layers.onnx.catalogue.chains import FAR, LAYOUT
 from modelscan.layers.onnx.catalogue.embedding import is_weight
+from modelscan.layers.onnx.catalogue.recurrent import GATES
 from modelscan.layers.onnx.evidence import Quantity, extent
 from modelscan.layers.onnx.flow import NONE
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
@@ -35,7 +37,8 @@ def table(site: Site) -> Found | None:
     held = [place for place in places if (view := site.view(place)) is not None and view.elements > 1]
     if not held:
         return None
-    weight = any(is_weight(site, place) for place in held)
+    state = _is_initial_state(site)
+    weight = not state and any(is_weight(site, place) for place in held)
     if not weight and all((view := site.view(place)) is not None and len(view.shape) < 2 for place in held):
         return None
     free = tuple(value for value in site.call.inputs if value != NONE and value not in site.setting.views)
@@ -49,6 +52,28 @@ def table(site: Site) -> Found | None:
             if site.call.op == "Slice" and axis < len(after) and site.axis(place, axis) == after[axis]:
                 site.wanted(size, site.output, axis)
             sizes.append(extent(size))
-        role = ("table" if weight else "buffer") + (f"_{number + 1}" if len(held) > 1 else "")
-        found.drafts.append(Draft(role, site.value(place), tuple(sizes), counted=is_weight(site, place)))
+        role = ("table" if weight else "initial_state" if state else "buffer") + (f"_{number + 1}" if len(held) > 1 else "")
+        found.drafts.append(Draft(role, site.value(place), tuple(sizes), counted=weight and is_weight(site, place)))
     return found
+
+
+def _is_initial_state(site: Site) -> bool:
+    """Whether the result goes nowhere but to where recurrent operators begin, laid out anew on the way: no parameter to anybody."""
+    waiting, steps = [site.output], FAR
+    reached = False
+    while waiting and steps:
+        steps -= 1
+        value = waiting.pop()
+        users = site.users(value) if value != NONE else []
+        if not users or value in site.flow.escapes:
+            return False
+        for call in users:
+            if call.op in GATES:
+                if value in call.inputs[:5]:
+                    return False
+                reached = True
+            elif call.op in LAYOUT and call.outputs:
+                waiting.append(call.outputs[0])
+            else:
+                return False
+    return reached and not waiting

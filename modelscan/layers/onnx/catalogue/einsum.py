@@ -14,22 +14,23 @@ def einsum(site: Site) -> Found | None:
     """The kernel has the letters of its term; those that the result lacks are inputs, those it has are units."""
     held = [place for place in range(len(site.call.inputs)) if site.view(place) is not None]
     equation = parsed(site.call.attribute("equation"), [site.axes(place) for place in range(len(site.call.inputs))])
-    if equation is None or len(held) != 1 or len(site.call.inputs) != 2:
+    if equation is None or len(held) != 1 or len(site.call.inputs) < 2:
         return None
-    kernel, activation = held[0], 1 - held[0]
-    sizes = _sizes(site, equation, kernel, activation)
-    found = Found(DENSE, site.call, output=site.output, inputs=(site.value(activation),))
+    kernel = held[0]
+    others = [place for place in range(len(site.call.inputs)) if place != kernel]
+    sizes = _sizes(site, equation, kernel, others)
+    found = Found(DENSE, site.call, output=site.output, inputs=tuple(site.value(place) for place in others))
     letters = equation.inputs[kernel]
     found.drafts.append(Draft("kernel", site.value(kernel), tuple(extent(sizes[letter]) for letter in letters), multiplied=True))
     _bias(site, equation, letters, sizes, found)
-    axes = site.axes(activation) or ()
-    free = [axis for letter, axis in zip(equation.inputs[activation], axes, strict=True) if letter not in letters]
-    found.positions = site.positions(free)
+    if len(others) == 1:  # with more, the cost depends on the order in which they are multiplied
+        axes = site.axes(others[0]) or ()
+        found.positions = site.positions([a for letter, a in zip(equation.inputs[others[0]], axes, strict=True) if letter not in letters])
     found.config = {"operator": "Einsum", "equation": site.call.attribute("equation")}
     return found
 
 
-def _sizes(site: Site, equation: Equation, kernel: int, activation: int) -> dict[str, Quantity]:
+def _sizes(site: Site, equation: Equation, kernel: int, others: list[int]) -> dict[str, Quantity]:
     letters, output = equation.inputs[kernel], equation.output
     contracted = [letter for letter in letters if letter not in output]
     kept = [letter for letter in letters if letter in output]
@@ -38,8 +39,9 @@ def _sizes(site: Site, equation: Equation, kernel: int, activation: int) -> dict
     sizes: dict[str, Quantity] = {}
     for place, letter in enumerate(letters):
         size = sizes.setdefault(letter, Quantity(names[letter]))
-        if letter in equation.inputs[activation]:
-            size.activation(site.axis(activation, equation.inputs[activation].index(letter)), site.name(activation))
+        for other in others:
+            if letter in equation.inputs[other]:
+                size.activation(site.axis(other, equation.inputs[other].index(letter)), site.name(other))
         site.stored(size, kernel, place, "kernel")
         if letter in output:
             site.wanted(size, site.output, output.index(letter))
