@@ -1,6 +1,6 @@
 """Which releases of Keras load a file that another one wrote, as far as that follows from the versions alone.
 
-Keras 2 (also inside TensorFlow up to 2.15, and as tf_keras) does not know the keys of Keras 3; Keras 3 loads part of what
+Keras 2 (inside TensorFlow up to 2.15, as tf_keras up to 2.21) does not know the keys of Keras 3; Keras 3 loads part of what
 Keras 2 wrote; a Keras 3 refuses keys that a newer Keras 3 writes (measured: no file of 3.15 loads in 3.3 or 3.10, every file
 of 3.3 and 3.10 that was tried loads in 3.15).
 """
@@ -14,7 +14,7 @@ from modelscan.versions import Version, Versions
 
 RELEASES: tuple[Version, ...] = (
     *((1, minor) for minor in range(3)),
-    *((2, minor) for minor in range(17)),
+    *((2, minor) for minor in range(22)),
     *((3, minor) for minor in range(16)),
 )
 _PATCHES = 13
@@ -39,6 +39,6 @@ def problems(format: str, writer: Version, versions: Versions) -> Iterator[tuple
             else "refuses layers whose keys changed (LSTM, DepthwiseConv2D, nested models)"
         )
         yield f"{told} from files of Keras {major}", newer, Severity.MEDIUM
-    behind = [one for one in releases if one[0] == major and one[1] < (writer[1] if len(writer) > 1 else 0)]
+    behind = [one for one in releases if one[0] == major == 3 and one[1] < (writer[1] if len(writer) > 1 else 0)]
     if behind:
         yield f"may refuse keys that Keras {'.'.join(map(str, writer[:2]))} writes", behind, Severity.MEDIUM
