@@ -82,9 +82,14 @@ def _single(scope: _Scope, made: list[Row]) -> _Scope | int:
     row = made[scope.children[0]]
     row.place = type(row.place)(row.place.scope, row.place.classes, scope.name, row.place.told)
     row.module = True
-    if scope.kind and not scope.kind.startswith("aten."):
+    if scope.kind and not scope.kind.startswith("aten.") and not _folded(scope.kind, row):
         row.type = short(scope.kind)
     return scope.children[0]
+
+
+def _folded(kind: str, row: Row) -> bool:
+    """Whether a layer stands in a normalisation's scope because it was folded into it: it is still what it computes."""
+    return "BatchNorm" in kind and row.found is not None and row.found.type.startswith(("Conv", "Dense"))
 
 
 def _absorb(scope: _Scope, made: list[Row]) -> None:

@@ -285,6 +285,14 @@ def test_an_initial_state_is_no_parameter_wherever_it_is_laid_out(tmp_path):
     assert not any(row.problem for one in found.values() for row in one.rows)
 
 
+@pytest.mark.parametrize(("shape", "counted"), [((1, 1, 6, 6), 0), ((6, 6), 0), ((1, 4, 6, 6), 144)])
+def test_a_mask_of_attention_scores_is_no_weight_but_a_bias_per_head_is(tmp_path, shape, counted):
+    nodes = [node("Add", ["x", "m"], ["s"]), node("Softmax", ["s"], ["y"], axis=-1)]
+    account = only(model(nodes, [info("x", ["N", 4, 6, 6])], [info("y", ["N", 4, 6, 6])], [weight("m", *shape)]), tmp_path)
+    assert account.parameters == counted
+    assert account.layer.type == ("Add" if counted else "Buffer")
+
+
 def test_an_einsum_of_three_operands_is_a_layer(tmp_path):
     nodes = [node("Einsum", ["x", "w", "g"], ["y"], equation="beh,ehd,be->bd")]
     account = only(model(nodes, [info("x", ["N", 4, 16]), info("g", ["N", 4])], [info("y", ["N", 8])], [weight("w", 4, 16, 8)]), tmp_path)

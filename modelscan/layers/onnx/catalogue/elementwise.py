@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modelscan.layers.onnx.axes import Axes, broadcast
 from modelscan.layers.onnx.catalogue.affine import plain_norm, scaled
+from modelscan.layers.onnx.catalogue.chains import PASSING
 from modelscan.layers.onnx.catalogue.common import run_time_scale
 from modelscan.layers.onnx.catalogue.decomposed import gated
 from modelscan.layers.onnx.catalogue.embedding import is_weight
@@ -50,7 +51,7 @@ def elementwise(site: Site) -> Found | None:
         return None
     found = Found(site.call.node.op, site.call, output=site.output, inputs=free)
     for place in held:
-        weight = is_weight(site, place)
+        weight = is_weight(site, place) and not _is_mask(site, place)
         role = {"Where": ("condition", "if_true", "if_false")[place % 3]}.get(site.call.op) or _role(site, weight)
         if any(draft.role == role for draft in found.drafts):
             role = f"{role}_{place}"
@@ -59,6 +60,17 @@ def elementwise(site: Site) -> Found | None:
         found.type = "Buffer"
         found.config = {"operator": site.call.node.op}
     return found
+
+
+def _is_mask(site: Site, place: int) -> bool:
+    """Whether attention scores are masked: one table for all heads, added right before the softmax. A learned bias has heads."""
+    view = site.view(place)
+    if site.call.op != "Add" or view is None or len(view.shape) < 2 or any(size != 1 for size in view.shape[:-2]):
+        return False
+    after = site.only_user(site.output)
+    while after is not None and after.op in PASSING and after.outputs:
+        after = site.only_user(after.outputs[0])
+    return after is not None and after.op == "Softmax"
 
 
 def _role(site: Site, weight: bool) -> str:
