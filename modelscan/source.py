@@ -272,6 +272,16 @@ class Folder:
         return LocalFile(self.resolve(relative), relative)
 
 
+def hard_links(tree: Tree, relative: str) -> int:
+    """How many names a file has on its disk; 1 where that cannot be told."""
+    if not isinstance(tree, Folder):
+        return 1
+    try:
+        return os.stat(tree.resolve(relative)).st_nlink
+    except OSError:
+        return 1
+
+
 def parent_folder(path: str | os.PathLike[str]) -> Folder:
     """The folder that a file lies in, where its external data or its shards are looked for.
 

@@ -20,6 +20,8 @@ Blocks = Callable[[StoredTensor], Iterator[memoryview]]
 
 EXTREME = 1e10
 """A weight beyond this magnitude is none that training leaves behind; float16 could not even hold it."""
+_MASKS = frozenset({"Add", "Sub", "Where", "Min", "Max", "Clip"})
+"""Operators by whose constants positions are masked out and values bounded: infinity is the usual word for it."""
 DUPLICATE_ELEMENTS = 1024
 """Smaller tensors are equal by nature: biases of zeros, scales of ones."""
 
@@ -34,7 +36,8 @@ class ValueReport:
 
 def check_values(model: Model, accounts: Accounts, blocks: Blocks) -> ValueReport:
     """Statistics of every stored tensor with numeric values, and what is remarkable about them."""
-    owners = {identity(row.tensor): one.layer.path for one in accounts.accounts for row in one.rows if row.tensor is not None}
+    holders = {identity(row.tensor): one.layer for one in accounts.accounts for row in one.rows if row.tensor is not None}
+    owners = {key: layer.path for key, layer in holders.items()}
     found: dict[TensorId, Statistics] = {}
     seen: list[Observation] = []
     for tensor in model.tensors:
@@ -48,12 +51,13 @@ def check_values(model: Model, accounts: Accounts, blocks: Blocks) -> ValueRepor
             continue
         if figures.elements:
             found[identity(tensor)] = figures
-            seen.extend(_remarks(tensor, figures, owner))
+            mask = identity(tensor) in holders and holders[identity(tensor)].type in _MASKS
+            seen.extend(_remarks(tensor, figures, owner, mask))
     seen.extend(_duplicates(model, found, owners, blocks))
     return ValueReport(found, tuple(seen))
 
 
-def _remarks(tensor: StoredTensor, figures: Statistics, owner: str | None) -> Iterator[Observation]:
+def _remarks(tensor: StoredTensor, figures: Statistics, owner: str | None, mask: bool) -> Iterator[Observation]:
     def remark(kind: str, text: str, severity: Severity | None = None) -> Observation:
         return Observation(kind, f"{tensor.name}: {text}", owner, tensor.name, tensor.offset, severity=severity)
 
@@ -63,7 +67,7 @@ def _remarks(tensor: StoredTensor, figures: Statistics, owner: str | None) -> It
     if figures.nans:
         yield remark("nan-values", f"{figures.nans:,} {of} are NaN", mild)
     if figures.infinities:
-        yield remark("infinite-values", f"{figures.infinities:,} {of} are infinite", mild)
+        yield remark("infinite-values", f"{figures.infinities:,} {of} are infinite", Severity.INFO if mask else mild)
     if tensor.kind is not Kind.WEIGHT:
         return
     if len(tensor.shape) > 1 and figures.zeros == figures.elements:

@@ -162,3 +162,30 @@ class ExternalDataGap(Rule):
     severity = Severity.INFO
     formats = ("onnx",)
     help = "check whether another model uses them"
+
+
+class ExternalDataHardLink(Rule):
+    """A file of external data has several names on its disk.
+
+    What it does:
+        Reports files of external data with more than one hard link.
+
+    Why it matters:
+        A hard link passes every check of paths: the bytes may be those of a file elsewhere, and whoever writes there changes the model.
+        The onnx package refuses to load such a model since 1.21; ONNX Runtime loads it.
+
+    Example:
+        `ln ~/.ssh/id_ed25519 weights.bin`
+
+    What to do:
+        Copy the file (`cp`, not `cp -l`) if it was linked to save space.
+
+    References:
+        onnx 1.21: "multiple hard links, indicating a potential hardlink attack".
+    """
+
+    code = "FIL226"
+    name = "external-data-hard-link"
+    severity = Severity.MEDIUM
+    formats = ("onnx",)
+    help = "replace the link by a copy"

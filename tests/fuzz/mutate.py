@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 from tests.hostile.tensorflow_bytes import masked_crc
@@ -246,7 +247,7 @@ def document(data: bytes, chance: random.Random) -> bytes:
             case 3 if isinstance(parent, dict):
                 parent[chance.choice(("name", "units", "layers", "config", "class_name", "batch_shape"))] = parent.pop(key)
             case _:
-                parent[key] = chance.choice(ODD)
+                parent[key] = deepcopy(chance.choice(ODD))
     return json.dumps(tree).encode()
 
 

@@ -38,7 +38,7 @@ from tests.hostile.onnx_files import F, array, conv_model, gemm_model, if_model,
 def keras(name: str, config: Callable[[], Any], groups: dict[str, Any] | None = None, **more: Any) -> None:
     """Registers a configuration with its weights."""
     weights = DENSE_WEIGHTS if groups is None else groups
-    CLEAN.append(Exhibit(name, (), lambda folder: keras_zip(folder / "model.keras", config(), weights_h5(weights), **more)))
+    CLEAN.append(Exhibit(name, None, lambda folder: keras_zip(folder / "model.keras", config(), weights_h5(weights), **more)))
 
 
 ACTIVATION = {"module": "keras", "class_name": "Activation"}
@@ -180,7 +180,7 @@ def weights_only(folder: Path) -> Path:
 
 def onnx_file(name: str, build: Callable[[], onnx.ModelProto]) -> None:
     """Registers a model."""
-    CLEAN.append(Exhibit(name, (), lambda folder: write(folder / "model.onnx", build().SerializeToString())))
+    CLEAN.append(Exhibit(name, None, lambda folder: write(folder / "model.onnx", build().SerializeToString())))
 
 
 def changed(base: Callable[[], onnx.ModelProto], *edits: Callable[[onnx.ModelProto], Any]) -> Callable[[], onnx.ModelProto]:

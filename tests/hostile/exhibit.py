@@ -18,24 +18,26 @@ Builder = Callable[[Path], Path]
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One file (or folder) of the museum."""
+    """One file (or folder) of the museum. What must be said of it stands in `reasons.tsv`, which threat it is in `threats.py`."""
 
     name: str
-    rules: tuple[str, ...]
-    """Names of the rules that must speak; empty for a clean one, of which none above `info` may."""
+    rule: str | None
+    """Name of the rule that must speak; None for a clean one, of which none above `info` may."""
     build: Builder
     """Makes it in the given folder; the path to scan."""
+    note: str | None = None
+    """For a clean one: the rule that tells something about it, at `info`."""
 
 
 BAD: list[Exhibit] = []
 CLEAN: list[Exhibit] = []
 
 
-def bad(*rules: str) -> Callable[[Builder], Builder]:
-    """Registers a builder of a bad file with the rules that must name it."""
+def bad(rule: str) -> Callable[[Builder], Builder]:
+    """Registers a builder of a bad file with the rule that must name it."""
 
     def register(build: Builder) -> Builder:
-        BAD.append(Exhibit(build.__name__, rules, build))
+        BAD.append(Exhibit(build.__name__, rule, build))
         return build
 
     return register
@@ -43,8 +45,18 @@ def bad(*rules: str) -> Callable[[Builder], Builder]:
 
 def clean(build: Builder) -> Builder:
     """Registers a builder of a legal file."""
-    CLEAN.append(Exhibit(build.__name__, (), build))
+    CLEAN.append(Exhibit(build.__name__, None, build))
     return build
+
+
+def noted(rule: str) -> Callable[[Builder], Builder]:
+    """Registers a builder of a legal file of which a rule has something to tell."""
+
+    def register(build: Builder) -> Builder:
+        CLEAN.append(Exhibit(build.__name__, None, build, rule))
+        return build
+
+    return register
 
 
 def write(path: Path, data: bytes | str) -> Path:

@@ -54,7 +54,7 @@ def conv_model() -> onnx.ModelProto:
     )
 
 
-def edited(name: str, *rules: str, base: Callable[[], onnx.ModelProto] = gemm_model) -> Callable[[Edit], Edit]:
+def edited(name: str, rule: str, base: Callable[[], onnx.ModelProto] = gemm_model) -> Callable[[Edit], Edit]:
     """Registers an edit of a healthy model."""
 
     def register(edit: Edit) -> Edit:
@@ -63,7 +63,7 @@ def edited(name: str, *rules: str, base: Callable[[], onnx.ModelProto] = gemm_mo
             edit(model)
             return write(folder / "model.onnx", model.SerializeToString())
 
-        BAD.append(Exhibit(name, rules, build))
+        BAD.append(Exhibit(name, rule, build))
         return edit
 
     return register
@@ -119,10 +119,10 @@ for _name, _size, _entries, _rule in (
     ("unknown_key", 48, {"length": 48, "__class__": "x"}, "external-data-key"),
     ("empty_file", 0, {"length": 48}, "external-data-range"),
 ):
-    BAD.append(Exhibit(f"external_{_name}", (_rule,), _with_data(_size, **_entries)))
+    BAD.append(Exhibit(f"external_{_name}", _rule, _with_data(_size, **_entries)))
 
 edited("external_missing", "external-data-missing")(outside("gone.bin", length=48))
-edited("external_without_location", "external-data-missing", "external-data-key")(outside(""))
+edited("external_without_location", "external-data-missing")(outside(""))
 
 
 @bad("path-escape")
@@ -232,7 +232,7 @@ def _negative(model: onnx.ModelProto) -> None:
     model.graph.initializer[0].dims[0] = -4
 
 
-@edited("dims_overflow", "invalid-dims", "limit-exceeded")
+@edited("dims_overflow", "invalid-dims")
 def _overflow(model: onnx.ModelProto) -> None:
     model.graph.initializer[0].dims[:] = [2**33, 2**33]
 
@@ -247,7 +247,7 @@ def _undefined_type(model: onnx.ModelProto) -> None:
     model.graph.initializer[0].data_type = 0
 
 
-@edited("data_type_lied", "payload-too-short", "payload-too-long", "weight-mismatch", "type-mismatch")
+@edited("data_type_lied", "payload-too-short")
 def _type_lied(model: onnx.ModelProto) -> None:
     model.graph.initializer[0].data_type = TensorProto.DOUBLE
 
@@ -287,7 +287,7 @@ def _undefined_input(model: onnx.ModelProto) -> None:
     model.graph.node[0].input[0] = "nowhere"
 
 
-@edited("undefined_output", "undefined-output", "undefined-input")
+@edited("undefined_output", "undefined-output")
 def _undefined_output(model: onnx.ModelProto) -> None:
     model.graph.output[0].name = "nowhere"
 
@@ -302,12 +302,12 @@ def _without_opset(model: onnx.ModelProto) -> None:
     del model.opset_import[:]
 
 
-@edited("without_ir_version", "missing-ir-version", "unknown-format")
+@edited("without_ir_version", "missing-ir-version")
 def _without_ir(model: onnx.ModelProto) -> None:
     model.ClearField("ir_version")
 
 
-@edited("without_graph", "missing-graph", "unknown-format")
+@edited("without_graph", "missing-graph")
 def _without_graph(model: onnx.ModelProto) -> None:
     model.ClearField("graph")
 
@@ -348,17 +348,18 @@ def subgraphs_20000_deep(folder: Path) -> Path:
     return write(folder / "model.onnx", field(1, 8) + field(8, field(2, 17)) + field(7, graph))
 
 
-@bad("limit-exceeded", "duplicate-initializer")
+@bad("limit-exceeded")
 def millions_of_empty_initializers(folder: Path) -> Path:
     return write(folder / "model.onnx", field(1, 8) + field(8, field(2, 17)) + field(7, field(2, "g") + field(5, b"") * 3_000_000))
 
 
-@bad("malformed-protobuf", "truncated-file", "unknown-format")
+@bad("truncated-file")
 def length_past_the_end(folder: Path) -> Path:
-    return write(folder / "model.onnx", field(1, 8) + field(8, field(2, 17)) + varint(7 << 3 | 2) + varint(1 << 40) + b"graph")
+    graph = gemm_model().graph.SerializeToString()
+    return write(folder / "model.onnx", field(1, 8) + field(8, field(2, 17)) + varint(7 << 3 | 2) + varint(1 << 40) + graph)
 
 
-@bad("malformed-protobuf", "unknown-format")
+@bad("malformed-protobuf")
 def varint_without_end(folder: Path) -> Path:
     return write(folder / "model.onnx", field(1, 8) + field(8, field(2, 17)) + b"\x38" + b"\xff" * 64)
 
@@ -375,22 +376,21 @@ def _replace(name: str, *shape: int) -> Edit:
     return edit
 
 
-WRONG = ("weight-mismatch", "shape-mismatch", "bias-shape", "declared-shape")
-edited("gemm_inputs_wrong", *WRONG)(_replace("W", 5, 3))
-edited("gemm_axes_swapped", *WRONG)(_replace("W", 3, 4))
-edited("gemm_bias_wrong", *WRONG)(_replace("B", 2))
-edited("conv_channels_wrong", *WRONG, base=conv_model)(_replace("W", 6, 3, 3, 3))
-edited("conv_kernel_wrong", *WRONG, base=conv_model)(_replace("W", 6, 2, 5, 5))
-edited("conv_bias_wrong", *WRONG, base=conv_model)(_replace("B", 5))
-edited("batchnorm_length_wrong", *WRONG, base=conv_model)(_replace("s", 5))
+edited("gemm_inputs_wrong", "weight-mismatch")(_replace("W", 5, 3))
+edited("gemm_axes_swapped", "weight-mismatch")(_replace("W", 3, 4))
+edited("gemm_bias_wrong", "weight-mismatch")(_replace("B", 2))
+edited("conv_channels_wrong", "weight-mismatch", base=conv_model)(_replace("W", 6, 3, 3, 3))
+edited("conv_kernel_wrong", "weight-mismatch", base=conv_model)(_replace("W", 6, 2, 5, 5))
+edited("conv_bias_wrong", "weight-mismatch", base=conv_model)(_replace("B", 5))
+edited("batchnorm_length_wrong", "weight-mismatch", base=conv_model)(_replace("s", 5))
 
 
-@edited("conv_group_edited", *WRONG, base=conv_model)
+@edited("conv_group_edited", "weight-mismatch", base=conv_model)
 def _group(model: onnx.ModelProto) -> None:
     next(one for one in model.graph.node[0].attribute if one.name == "group").i = 4
 
 
-@edited("declared_output_lied", *WRONG)
+@edited("declared_output_lied", "declared-shape")
 def _declared(model: onnx.ModelProto) -> None:
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 7
 

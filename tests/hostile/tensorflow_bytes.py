@@ -6,15 +6,7 @@ tensor_bundle) and tensorflow/core/framework (graph, node_def, attr_value, funct
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field as attribute
 from functools import cache
-from pathlib import Path
-
-import numpy as np
-
-from tests.hostile.exhibit import field, varint
 
 FLOAT, DOUBLE, INT32, STRING, INT64, RESOURCE, HALF = 1, 2, 3, 7, 9, 20, 19
 """Element types of tensorflow/core/framework/types.proto."""
@@ -29,9 +21,10 @@ TABLE_MAGIC = 0xDB4775248B80FB57
 def _crc_table() -> list[int]:
     table = []
     for byte in range(256):
+        crc = byte
         for _ in range(8):
-            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-        table.append(byte)
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        table.append(crc)
     return table
 
 

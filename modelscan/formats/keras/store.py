@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import h5py
-from h5py import h5d, h5g, h5l, h5o, h5z
+from h5py import h5a, h5d, h5g, h5l, h5o, h5z
 
 from modelscan.errors import LimitExceeded, UnreadableFile
+from modelscan.formats.keras.heaps import Guarded
 from modelscan.limits import GIB, Limits
 from modelscan.model import Kind, Observation, StoredTensor
 from modelscan.source import Cached, Source, SourceFile
@@ -101,8 +103,10 @@ def open_store(source: Source, start: int, member: str | None, seen: list[Observ
     elif base + end < source.size and member is None:
         text = f"{source.size - base - end:,} bytes follow the end of the HDF5 file at byte {base + end:,}"
         seen.append(Observation("trailing-bytes", text, offset=base + end))
+    lengths = source.read(base + 8, 7)
+    guarded = Guarded(Cached(whole), lengths[6] if lengths[0] < 2 else lengths[2])
     try:
-        file = h5py.File(SourceFile(Cached(whole)), "r")
+        file = h5py.File(SourceFile(guarded), "r")
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise UnreadableFile("truncated-hdf5" if truncated else "malformed-hdf5", reason, where=(member,) if member else ()) from error
@@ -145,7 +149,7 @@ class _Walker:
                 self.note("hdf5-link-cycle", f"{path} is a second link to a group that was visited already", path)
                 return
             self.groups.add((identity.fileno, identity.addr))
-        attributes = dict(_attributes(group))
+        attributes = dict(self.attributes(group, path))
         if attributes:
             self.store.attributes[path] = attributes
         names = [name.decode("utf-8", "surrogateescape") for name in group]
@@ -175,6 +179,28 @@ class _Walker:
                 self.dataset(one, path)
         else:
             self.note("hdf5-external-link", f"{path} is a link of the user-defined kind {kind}; it was not followed", path)
+
+    def attributes(self, group: h5g.GroupID, path: str) -> Iterator[tuple[str, Any]]:
+        """The attributes of a group; one that cannot be read is left out by yielding None for it."""
+        if not h5a.get_num_attrs(group):
+            return
+        attributes = h5py.Group(group).attrs
+        for name in attributes:
+            try:
+                attribute = attributes.get_id(name)
+                declared = prod(attribute.shape) * int(attribute.get_type().get_size())
+                if declared > self.store.size:  # what an attribute holds stands in the file, uncompressed
+                    text = f"the attribute {name} of {path or '/'} declares {declared:,} bytes, the file has {self.store.size:,}"
+                    self.note("malformed-hdf5", text, path)
+                    yield name, None
+                else:
+                    yield name, attributes[name]
+            except TypeError:  # of a type that numpy has no equal of: none of Keras'
+                yield name, None
+            except (OSError, RuntimeError, ValueError, KeyError) as error:
+                text = f"the attribute {name} of {path or '/'} cannot be read: {' '.join(str(error).split())}"
+                self.note("malformed-hdf5", text, path)
+                yield name, None
 
     def dataset(self, dataset: h5d.DatasetID, path: str) -> None:
         try:
@@ -239,18 +265,6 @@ def _dtype(dataset: h5d.DatasetID) -> tuple[str, int, bool]:
         complexes = {("r", "i"): f"complex{8 * dtype.itemsize}"}
         return complexes.get(dtype.names, "object"), dtype.itemsize, dtype.names in complexes
     return dtype.name, dtype.itemsize, dtype.byteorder in "<|=" and dtype.newbyteorder("<") == dtype
-
-
-def _attributes(group: h5g.GroupID) -> Iterator[tuple[str, Any]]:
-    """The attributes of a group; one that cannot be read is left out by yielding None for it."""
-    if not h5py.h5a.get_num_attrs(group):
-        return
-    attributes = h5py.Group(group).attrs
-    for name in attributes:
-        try:
-            yield name, attributes[name]
-        except (OSError, RuntimeError, ValueError, TypeError, KeyError):
-            yield name, None
 
 
 def kind_of(path: str) -> Kind:

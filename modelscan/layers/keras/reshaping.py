@@ -14,10 +14,12 @@ def reshaped(shape: Shape | None, target: object) -> Shape | None:
     if not isinstance(target, list | tuple) or not all(isinstance(one, int) for one in target):
         raise BadConfigError(f"target_shape is {target!r}")
     batch = shape[0] if shape else None
-    if -1 not in target:
-        return (batch, *target)
     total = product_of(shape[1:]) if shape is not None else None
     known = prod(one for one in target if one != -1)
+    if -1 not in target:
+        if total is not None and total != known:
+            raise BadConfigError(f"{total} elements cannot be reshaped to {tuple(target)}")
+        return (batch, *target)
     if total is None or not known:
         return (batch, *(None if one == -1 else one for one in target))
     if total % known:
