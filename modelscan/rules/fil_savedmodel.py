@@ -53,7 +53,7 @@ class FingerprintMismatch(Rule):
 
     code = "FIL321"
     name = "fingerprint-mismatch"
-    severity = Severity.HIGH
+    severity = Severity.MEDIUM
     formats = ("savedmodel",)
     help = "copy all files from one export"
 
@@ -79,7 +79,7 @@ class MissingAsset(Rule):
 
     code = "FIL322"
     name = "missing-asset"
-    severity = Severity.HIGH
+    severity = Severity.MEDIUM
     formats = ("savedmodel",)
     help = "copy the folder assets, too"
 

@@ -9,7 +9,7 @@ from typing import Any
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats.tensorflow import proto
 from modelscan.formats.tensorflow.constants import constant
-from modelscan.model import Shape
+from modelscan.model import Observation, Shape
 from modelscan.program import FunctionRef, Opaque, Placeholder
 from modelscan.wire import FIXED32, LENGTH, VARINT, Wire, float32, signed
 
@@ -25,21 +25,30 @@ def type_name(code: int) -> str:
 
 
 class Attributes(Mapping[str, Any]):
-    """The attributes of one message, decoded when one is first looked at. Nothing of it is kept before that."""
+    """The attributes of one message, decoded when one is first looked at; nothing of it is kept before that.
 
-    __slots__ = ("_decoded", "_end", "_number", "_start", "_wire")
+    What is broken is left out and observed.
+    """
 
-    def __init__(self, wire: Wire, start: int, end: int, number: int) -> None:
+    __slots__ = ("_decoded", "_end", "_number", "_seen", "_start", "_wire")
+
+    def __init__(self, wire: Wire, start: int, end: int, number: int, seen: list[Observation]) -> None:
         self._wire = wire
         self._start = start
         self._end = end
         self._number = number
         """Of the map's field in the message."""
+        self._seen = seen
         self._decoded: dict[str, Any] | None = None
 
     def _values(self) -> dict[str, Any]:
         if self._decoded is None:
-            self._decoded = dict(attribute_map(self._wire, self._start, self._end, self._number, 0))
+            self._decoded = {}
+            try:
+                for name, value in attribute_map(self._wire, self._start, self._end, self._number, 0):
+                    self._decoded[name] = value
+            except UnreadableFile as error:
+                self._seen.append(Observation(error.kind, str(error.inside("attr")), offset=error.offset))
         return self._decoded
 
     def __getitem__(self, key: str) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats.tensorflow import proto
+from modelscan.model import Kind, StoredTensor
 from modelscan.program import Constant
 from modelscan.wire import FIXED32, FIXED64, LENGTH, VARINT, Wire, signed
 
@@ -71,6 +72,13 @@ def constant(wire: Wire, start: int, end: int) -> Constant:
         zeros = _zeros(dtype, elements) if dtype in _FORMATS else None
         return Constant(dtype, shape, 0, None, "splat" if elements else "raw", zeros)
     return _typed(wire, dtype, shape, fields, extent)
+
+
+def stored(name: str, tensor: Constant, file: str | None) -> StoredTensor:
+    """A constant as a stored tensor: a weight where a variable was frozen into it, as far as its type and shape tell."""
+    numeric = tensor.dtype.startswith(("float", "bfloat", "complex", "qint", "quint"))
+    kind = Kind.WEIGHT if numeric and tensor.shape and prod(tensor.shape) > 1 else Kind.CONSTANT
+    return StoredTensor(name, tensor.shape, tensor.dtype, tensor.nbytes, file, tensor.offset, kind, tensor.encoding)
 
 
 def strings(wire: Wire, start: int, end: int, most: int) -> list[str]:

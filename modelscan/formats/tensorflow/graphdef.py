@@ -33,7 +33,7 @@ class Names:
         return found
 
 
-def operation(wire: Wire, start: int, end: int, names: Names) -> Operation:
+def operation(wire: Wire, start: int, end: int, names: Names, seen: list[Observation]) -> Operation:
     """The node in `[start, end)`."""
     name = op = device = ""
     inputs: list[str] = []
@@ -50,7 +50,7 @@ def operation(wire: Wire, start: int, end: int, names: Names) -> Operation:
             op = names.of(wire, value, length)
         elif number == proto.NODE_DEVICE:
             device = names.of(wire, value, length)
-    return Operation(name, op, tuple(inputs), Attributes(wire, start, end, proto.NODE_ATTRIBUTE), device, start, end - start)
+    return Operation(name, op, tuple(inputs), Attributes(wire, start, end, proto.NODE_ATTRIBUTE, seen), device, start, end - start)
 
 
 def graph_parts(wire: Wire, start: int, end: int) -> Iterator[tuple[int, Place]]:
@@ -90,8 +90,6 @@ class Library(Mapping[str, Function]):
         if found is None:
             found = self._decoded[key] = self._read(key, *self.places[key])
             self._nodes += len(found.nodes)
-            if self._nodes > self.wire.limits.nodes:
-                raise LimitExceeded("nodes", self._nodes, self.wire.limits.nodes, offset=found.offset)
         return found
 
     def __iter__(self) -> Iterator[str]:
@@ -104,7 +102,7 @@ class Library(Mapping[str, Function]):
         return key in self.places
 
     def _read(self, name: str, start: int, end: int) -> Function:
-        """The function; one that is broken has what came before the break."""
+        """The function; one that is broken, or passes a limit, has what came before that."""
         wire = self.wire
         inputs: list[Argument] = []
         outputs: list[Argument] = []
@@ -121,19 +119,17 @@ class Library(Mapping[str, Function]):
                 elif number == proto.FUNCTION_NODE:
                     if self._nodes + len(nodes) >= wire.limits.nodes:
                         raise LimitExceeded("nodes", wire.limits.nodes + 1, wire.limits.nodes, offset=value)
-                    nodes.append(operation(wire, value, stop, self._names))
+                    nodes.append(operation(wire, value, stop, self._names, self._seen))
                 elif number == proto.FUNCTION_RETURN:
                     key, at, size = map_entry(wire, value, stop)
                     returns[key] = wire.text(at, size)
                 elif number == proto.FUNCTION_ARGUMENTS:
                     index, place = _indexed(wire, value, stop)
                     shapes[index] = dict(attribute_map(wire, *place, 1, 0))
-        except LimitExceeded:
-            raise
         except UnreadableFile as error:
             self._seen.append(Observation(error.kind, str(error.inside(name)), offset=error.offset, where=name))
         told = tuple(_told(one, shapes.get(index, {})) for index, one in enumerate(inputs))
-        attributes = Attributes(wire, start, end, proto.FUNCTION_ATTRIBUTE)
+        attributes = Attributes(wire, start, end, proto.FUNCTION_ATTRIBUTE, self._seen)
         return Function(name, told, tuple(outputs), tuple(nodes), returns, attributes, start, end - start)
 
 

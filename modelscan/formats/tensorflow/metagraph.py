@@ -16,6 +16,7 @@ from modelscan.wire import LENGTH, VARINT, Wire, signed
 
 INITIALIZER = "__saved_model_init_op"
 _INTERNAL = frozenset({INITIALIZER, "__saved_model_train_op"})
+_ASSETS = "saved_model_assets"
 _RUN_ON_LOAD = frozenset({"saved_model_main_op", "legacy_init_op", "saved_model_init_op"})
 _VARIABLES = frozenset(
     {
@@ -78,7 +79,7 @@ def read_graph(wire: Wire, start: int, end: int, draft: Draft, seen: list[Observ
                 continue
             if len(draft.nodes) >= wire.limits.nodes:
                 raise LimitExceeded("nodes", len(draft.nodes) + 1, wire.limits.nodes, offset=at)
-            draft.nodes.append(operation(wire, at, stop, names))
+            draft.nodes.append(operation(wire, at, stop, names, seen))
     except UnreadableFile as error:
         seen.append(Observation(error.kind, str(error), offset=error.offset, where=path))
 
@@ -195,6 +196,8 @@ def _collection(wire: Wire, start: int, end: int, draft: Draft) -> None:
                     for inner, way, one, count in wire.fields(value, value + length)
                     if (inner, way) == (1, LENGTH)
                 }
+    if name == _ASSETS and not draft.assets:
+        draft.assets.extend(_packed_assets(wire, at, at + size))
     if name not in _VARIABLES:
         return
     found: list[VariableDef] = []
@@ -207,6 +210,18 @@ def _collection(wire: Wire, start: int, end: int, draft: Draft) -> None:
             if (inner, way) == (1, LENGTH) and count:
                 found.append(_variable_def(wire, one, one + count))
     draft.collections[name] = tuple(found)
+
+
+def _packed_assets(wire: Wire, start: int, end: int) -> Iterator[Asset]:
+    """Assets as they were noted before the message had a field for them: a list of `Any`, each with its type and its bytes."""
+    for number, kind, value, length in wire.fields(start, end):
+        if (number, kind) != (5, LENGTH):
+            continue
+        for inner, way, at, size in wire.fields(value, value + length):
+            if (inner, way) == (1, LENGTH):
+                for last, form, place, count in wire.fields(at, at + size):
+                    if (last, form) == (2, LENGTH):
+                        yield _asset(wire, place, place + count)
 
 
 def _variable_def(wire: Wire, start: int, end: int) -> VariableDef:

@@ -6,7 +6,7 @@ they are walked together from the root by the names of their edges.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from modelscan.errors import LimitExceeded, UnreadableFile
@@ -203,15 +203,32 @@ def with_keys(objects: tuple[SavedObject, ...], stored: Sequence[Trackable], ent
             keys[here] = other.keys[_VALUE]
         if one.slots:
             optimizers.append(here)
-        pairs = [(node, other.children[name]) for name, node in one.children.items() if name in other.children]
-        if not pending and not pairs:  # slots name their variables by number: these must have met their partners first
-            pairs = [pair for number in optimizers for pair in _slot_pairs(objects[number], stored[partner[number]], partner)]
+        _pair(
+            ((node, other.children[name]) for name, node in one.children.items() if name in other.children),
+            partner,
+            pending,
+            stored,
+            objects,
+        )
+        if not pending:  # slots name their variables by number: these must have met their partners first
+            slots = [pair for number in optimizers for pair in _slot_pairs(objects[number], stored[partner[number]], partner)]
+            _pair(slots, partner, pending, stored, objects)
             optimizers = []
-        for mine, theirs in pairs:
-            if mine not in partner and mine < len(objects) and theirs < len(stored):
-                partner[mine] = theirs
-                pending.append(mine)
     return tuple(replace(one, key=keys[number]) if number in keys else one for number, one in enumerate(objects))
+
+
+def _pair(
+    pairs: Iterable[tuple[int, int]],
+    partner: dict[int, int],
+    pending: list[int],
+    stored: Sequence[Trackable],
+    objects: Sequence[SavedObject],
+) -> None:
+    """Note which object of the checkpoint is which of the program, and that its own edges are to be followed."""
+    for mine, theirs in pairs:
+        if mine not in partner and mine < len(objects) and theirs < len(stored):
+            partner[mine] = theirs
+            pending.append(mine)
 
 
 def _slot_pairs(one: SavedObject, other: Trackable, partner: Mapping[int, int]) -> list[tuple[int, int]]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from modelscan.errors import UnreadableFile
+from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats import Artifact
 from modelscan.formats.tensorflow import detection, keras_metadata, proto
+from modelscan.formats.tensorflow.agreement import check_variables
 from modelscan.formats.tensorflow.bundle import read_bundle
+from modelscan.formats.tensorflow.constants import stored
+from modelscan.formats.tensorflow.fingerprint import FILE as FINGERPRINT
+from modelscan.formats.tensorflow.fingerprint import Fingerprint
+from modelscan.formats.tensorflow.hazards import Walk
 from modelscan.formats.tensorflow.integrity import check_entries
 from modelscan.formats.tensorflow.kinds import kinds
 from modelscan.formats.tensorflow.metagraph import Draft, read_graph, read_meta_graph
 from modelscan.formats.tensorflow.objects import OBJECT_GRAPH, trackables, with_keys
+from modelscan.formats.tensorflow.savers import Saved, saved
 from modelscan.limits import Limits
 from modelscan.model import Kind, Model, Observation, StoredTensor, TensorInfo
-from modelscan.program import Checkpoint, Entry, KerasNode, MetaGraph, Program, Signature, Trackable
+from modelscan.program import Checkpoint, Constant, Entry, KerasNode, MetaGraph, Program, Signature, Trackable
 from modelscan.source import Source, Tree
 from modelscan.wire import LENGTH, Wire
 
@@ -67,12 +73,19 @@ def read(artifact: Artifact, limits: Limits) -> Model:
             if first
             else UnreadableFile("missing-program", "nothing to read")
         )
-    graphs = tuple(_graph(draft, checkpoint) for draft in reading.drafts)
+    savers = tuple(_saved(draft, reading) for draft in reading.drafts)
+    graphs = tuple(_graph(draft, saved, checkpoint) for draft, saved in zip(reading.drafts, savers, strict=True))
     keras = _keras(place, reading)
     tensors = tuple(stored_tensors(checkpoint, graphs[0] if graphs else None)) if checkpoint is not None else ()
     if checkpoint is not None:
         reading.seen.extend(check_entries(checkpoint, whole))
-    return _model(place, reading, Program(graphs, checkpoint, keras, None if place.own else place.program), tensors)
+        reading.seen.extend(check_variables(graphs, savers, checkpoint, tensors, whole))
+    else:
+        reading.seen.extend(_without_index(place, graphs, savers))
+    constants = [one for graph, draft in zip(graphs, reading.drafts, strict=True) for one in _constants(place, reading, graph, draft)]
+    reading.seen.extend(_beside(place, reading, graphs, artifact.options.values))
+    program = Program(graphs, checkpoint, keras, None if place.own else place.program)
+    return _model(place, reading, program, (*tensors, *constants))
 
 
 def locate(artifact: Artifact, limits: Limits, seen: list[Observation]) -> Place:
@@ -171,11 +184,68 @@ def _trackables(tree: Tree, checkpoint: Checkpoint, reading: Reading) -> tuple[T
         return ()
 
 
-def _graph(draft: Draft, checkpoint: Checkpoint | None) -> MetaGraph:
-    graph = draft.finished()
+def _saved(draft: Draft, reading: Reading) -> Saved:
+    """What the savers of a program hold."""
+    return saved(draft.finished(), reading.wire) if reading.wire is not None else Saved()
+
+
+def _graph(draft: Draft, savers: Saved, checkpoint: Checkpoint | None) -> MetaGraph:
+    """The program, its variables with the keys of their values."""
+    graph = replace(draft.finished(), variable_keys=savers.keys)
     if checkpoint is None:
         return graph
     return replace(graph, objects=with_keys(graph.objects, checkpoint.objects, checkpoint.entries))
+
+
+def _constants(place: Place, reading: Reading, graph: MetaGraph, draft: Draft) -> Iterator[StoredTensor]:
+    """The tensors that stand in the graph itself: all of a GraphDef, the large ones of a SavedModel. The graph is checked on the way."""
+    walk = Walk(graph, draft.saver[0]).run()
+    reading.seen.extend(walk.seen)
+    nodes = {one.name: one for one in graph.nodes if one.op == "Const"} if place.graph else walk.constants
+    count = 0
+    for name, node in nodes.items():
+        tensor = node.attributes.get("value") if place.graph or node.nbytes > reading.limits.kept_payload else None
+        if isinstance(tensor, Constant) and (place.graph or tensor.dtype != "string"):
+            count += 1
+            if count > reading.limits.tensors:
+                error = LimitExceeded("tensors", count, reading.limits.tensors, offset=node.offset)
+                reading.seen.append(Observation(error.kind, str(error), offset=error.offset))
+                return
+            yield stored(name.replace(" > ", "/"), tensor, None if place.own else place.program)
+
+
+def _without_index(place: Place, graphs: tuple[MetaGraph, ...], savers: tuple[Saved, ...]) -> Iterator[Observation]:
+    """What a program wants restored, where there is no index; one that is there and broken has been told of."""
+    if place.graph or place.prefix is not None:
+        return
+    wanted = {name for one in savers for names in one.lists for name in names if name != OBJECT_GRAPH}
+    wanted |= {f"object {number}" for graph in graphs for number, one in enumerate(graph.objects) if one.variable} if not wanted else set()
+    if wanted:
+        text = f"the program restores {len(wanted):,} variables and {detection.VARIABLES}.index is not there"
+        yield Observation("missing-index", text, where=f"{place.folder}{detection.VARIABLES}.index")
+
+
+def _beside(place: Place, reading: Reading, graphs: tuple[MetaGraph, ...], values: bool) -> Iterator[Observation]:
+    """The files beside program and checkpoint: assets and the fingerprint."""
+    if place.graph or place.program is None:
+        return
+    for asset in {one.file for graph in graphs for one in graph.assets}:
+        name = f"{place.folder}assets/{asset}"
+        try:
+            if place.tree.size(name) is None:
+                yield Observation("missing-asset", f"{name} is not there; the program reads it when it is loaded", where=name)
+        except UnreadableFile as error:
+            yield Observation(error.kind, str(error), where=name)
+    name = f"{place.folder}{FINGERPRINT}"
+    if detection.is_there(place.tree, name):
+        try:
+            fingerprint = Fingerprint(place.tree.open(name), reading.limits)
+            if place.prefix is not None:
+                yield from fingerprint.check_index(place.tree.open(f"{place.prefix}.index"))
+            if reading.wire is not None:
+                yield from fingerprint.check_program(reading.wire.source, graphs[0].version if graphs else "", values)
+        except UnreadableFile as error:
+            yield Observation(error.kind, str(error), offset=error.offset, where=name)
 
 
 def _keras(place: Place, reading: Reading) -> tuple[KerasNode, ...]:
