@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from modelscan import mlflow
+from modelscan.errors import UnreadableFile
 from modelscan.formats import FORMATS
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -21,9 +22,13 @@ TABLE_MAGIC = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 """Ends a checkpoint index (little-endian 0xdb4775248b80fb57)."""
 SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 SHARD_INDEX = ".weights.json"
-_AMBIGUOUS = (".pb", ".index", ".zip", ".gz", ".tgz", ".json", ".pbtxt")
+VARIABLES_INDEX = "variables/variables.index"
+_AMBIGUOUS = (".pb", ".index", ".zip", ".gz", ".tgz", ".tar", ".tar.gz", ".json", ".pbtxt")
 """Suffixes that other programs use as well: content decides."""
 _SHARD = re.compile(r"_\d{5}(?=\.weights\.h5$)")
+_DATA = re.compile(r"\.data-\d{5}-of-\d{5}$")
+_PEEKED = 16 << 20
+"""Bytes of an archive that are looked through to find a SavedModel in it."""
 _PARTS = frozenset({"variables", "assets", "assets.extra"})
 """Folders of a SavedModel that are read with it."""
 _NEVER = frozenset({".git", "__MACOSX"})
@@ -63,8 +68,8 @@ def discover(paths: Iterable[str]) -> Discovery:
 
 
 def is_saved_model(folder: str) -> bool:
-    """Whether the folder itself is a SavedModel."""
-    return any(os.path.lexists(os.path.join(folder, name)) for name in SAVED_MODEL)
+    """Whether the folder itself is a SavedModel, or what is left of one: its variables."""
+    return any(os.path.lexists(os.path.join(folder, name)) for name in (*SAVED_MODEL, VARIABLES_INDEX))
 
 
 def _search(root: str, result: Discovery) -> Iterator[str]:
@@ -85,12 +90,22 @@ def _search(root: str, result: Discovery) -> Iterator[str]:
             path = os.path.join(base, name)
             if _SHARD.search(name) and _SHARD.sub("", name).removesuffix(".weights.h5") in indexed:
                 continue  # a shard of weights: read with its index
+            if _is_checkpoint_part(name, names):
+                continue
             if os.path.islink(path) and not _inside(os.path.realpath(path), real):
                 result.outside += 1
             elif _is_model(path, name):
                 yield path
             else:
                 result.skipped += 1
+
+
+def _is_checkpoint_part(name: str, names: list[str]) -> bool:
+    """Whether a file is read with the checkpoint index beside it: a shard, the graph that TF 1 saves with it, the list of checkpoints."""
+    if name == "checkpoint":
+        return any(one.endswith(".index") for one in names)
+    prefix = name.removesuffix(".meta") if name.endswith(".meta") else _DATA.sub("", name)
+    return prefix != name and f"{prefix}.index" in names
 
 
 def _inside(target: str, root: str) -> bool:
@@ -124,16 +139,41 @@ def _looks_like_model(path: str, lowered: str) -> bool:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 8))
             return file.read(8) == TABLE_MAGIC
     if lowered.endswith(".pb"):
-        return head[:1] in (b"\x0a", b"\x08") or not head or head.startswith(b"version https://git-lfs")
-    return head.startswith(b"PK\x03\x04") and _has_config(path)
+        return not head or head.startswith(b"version https://git-lfs") or _is_protobuf_model(path)
+    if head.startswith(b"PK\x03\x04"):
+        return _zip_holds_model(path)
+    return lowered.endswith((".tar.gz", ".tgz", ".tar")) and _tar_holds_model(path)
 
 
-def _has_config(path: str) -> bool:
-    """Whether a zip archive is a Keras one by its members."""
+def _is_protobuf_model(path: str) -> bool:
+    """Whether a message is that of a model, and not any other one: tensors of test data, labels, metadata."""
+    from modelscan.formats import identify, open_artifact
+
+    try:
+        identify(open_artifact(path))
+    except UnreadableFile:
+        return False
+    return True
+
+
+def _zip_holds_model(path: str) -> bool:
+    """Whether a zip archive is a Keras one or holds a SavedModel, by its members."""
     import zipfile
 
     try:
         with zipfile.ZipFile(path) as archive:
-            return "config.json" in archive.namelist()
+            names = archive.namelist()
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
         return False
+    return "config.json" in names or any(name.rpartition("/")[2] in SAVED_MODEL for name in names)
+
+
+def _tar_holds_model(path: str) -> bool:
+    """Whether a tar archive holds a SavedModel, as far as its beginning tells."""
+    from modelscan.formats.tensorflow.archive import begins_with_model
+
+    with open(path, "rb") as file:
+        try:
+            return begins_with_model(file.read(_PEEKED))
+        except UnreadableFile:
+            return False

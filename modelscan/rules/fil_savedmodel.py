@@ -105,6 +105,6 @@ class SeveralModels(Rule):
 
     code = "FIL323"
     name = "several-models"
-    severity = Severity.MEDIUM
+    severity = Severity.LOW
     formats = ("savedmodel",)
     help = "unpack the archive and scan the folder"

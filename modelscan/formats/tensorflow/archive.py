@@ -16,7 +16,7 @@ from modelscan.formats.keras.zipped import Archive
 from modelscan.formats.tensorflow.detection import CHUNKED_MODEL, SAVED_MODEL, TEXT_MODEL, VARIABLES
 from modelscan.limits import DEFAULT, MIB, Limits
 from modelscan.model import Observation
-from modelscan.source import Cached, Source, Window
+from modelscan.source import Bytes, Cached, Source, Window
 
 _BLOCK = 512
 _STEP = 256 * 1024
@@ -209,6 +209,17 @@ def models_in(tree: Tree) -> list[str]:
     """The folders of an archive that are SavedModels, the outermost first."""
     found = {name[: -len(last)] for name in tree.names() for last in _MODELS if name == last or name.endswith(f"/{last}")}
     return sorted(found, key=lambda folder: (folder.count("/"), folder))
+
+
+def begins_with_model(data: bytes) -> bool:
+    """Whether the first bytes of a tar, compressed or not, have a SavedModel among their members."""
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(data, len(data) + 16 * MIB)
+        except zlib.error:
+            return False
+    source = Bytes(data)
+    return bool(models_in(Members("", _tar_members(source, DEFAULT, []), source)))
 
 
 def _tar_members(source: Source, limits: Limits, seen: list[Observation]) -> dict[str, tuple[int, int]]:
