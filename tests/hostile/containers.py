@@ -174,6 +174,13 @@ def encrypted_member(folder: Path) -> Path:
     return write(path, bytes(data))
 
 
+@bad("damaged-archive")
+def member_with_another_name_inside(folder: Path) -> Path:
+    """The directory says `config.json`, the member itself `c0nfig.json`: readers differ in whom they believe."""
+    path = keras_zip(folder / "model.keras")
+    return write(path, path.read_bytes().replace(b"config.json", b"c0nfig.json", 1))
+
+
 @bad("duplicate-member")
 def duplicate_config(folder: Path) -> Path:
     other = json.dumps(sequential(input_layer(4), dense("dense", 3, 4), name="other"))
