@@ -154,14 +154,14 @@ CASES = [
         RNN,
         "require.runtimes = ['onnxruntime==1.11']",
         "require.runtimes = ['onnxruntime==1.12']",
-        "operator set 17 of ai.onnx; ONNX Runtime 1.11 loads up to 16",
+        "operator set 17 of ai.onnx; ONNX Runtime 1.11 loads up to 16, the first to load it is 1.12",
     ),
     Case(
         "DEP201",
         RNN,
         "require.runtimes = ['onnxruntime>=1.10']",
         "require.runtimes = ['onnxruntime>=1.12']",
-        "operator set 17 of ai.onnx; ONNX Runtime 1.10 to 1.11 loads up to 16",
+        "operator set 17 of ai.onnx; ONNX Runtime 1.10 loads up to 15, the first to load it is 1.12",
     ),
     Case(
         "DEP202",
@@ -196,7 +196,7 @@ CASES = [
         "opset_25",
         "require.runtimes = ['onnxruntime==1.24']",
         "require.runtimes = ['onnxruntime==1.25']",
-        "whether ONNX Runtime 1.24 loads operator set 25 of ai.onnx is not known; up to 23 it surely does",
+        "operator set 25 of ai.onnx: whether ONNX Runtime 1.24 loads it is not known; up to 23 it surely does",
     ),
     Case(
         "DEP207",
@@ -220,7 +220,20 @@ CASES = [
         "require.runtimes = ['keras~=3.15']",
         "may refuse keys that Keras 3.15 writes",
     ),
-    Case("DEP190", "keras_2.h5", "require.runtimes = ['keras>=2.15,<4']", "require.runtimes = ['keras>=2.15,<3']", "from files of Keras 2"),
+    Case(
+        "DEP190",
+        "nested.keras",
+        "require.runtimes = ['keras==2.15']",
+        "require.runtimes = ['keras>=3.15']",
+        "does not read files of Keras 3",
+    ),
+    Case(
+        "DEP190",
+        "keras_2.h5",
+        "require.runtimes = ['keras>=2.15,<4']",
+        "require.runtimes = ['keras>=2.15,<3']",
+        "Keras 3.0 to 3.15 reads only part of what Keras 2 wrote",
+    ),
 ]
 
 

@@ -322,8 +322,22 @@ def test_a_baseline_says_when_it_is_out_of_date(project):
     shutil.copy(project / "models" / "simple_rnn.h5", project / "models" / "edited_units.h5")
     done = command("scan", "models", "--baseline", "known.json", cwd=project)
     assert done.returncode == 0
-    assert "4 findings of known.json no longer occur; write it anew" in done.stdout
-    assert "no longer occur" not in command("scan", "models/simple_rnn.h5", "--baseline", "known.json", cwd=project).stdout
+    assert "4 known findings of known.json did not occur; write it anew" in done.stdout
+    assert "did not occur" not in command("scan", "models/simple_rnn.h5", "--baseline", "known.json", cwd=project).stdout
+
+
+def test_what_is_not_looked_for_is_not_gone(project):
+    """Ignored findings occur all the same; values were not read, so nothing is known of them."""
+    command("scan", "models", "--write-baseline", "known.json", cwd=project)
+    assert "did not occur" not in command("scan", "models", "--baseline", "known.json", "--select", "FIL", cwd=project).stdout
+    known = json.loads((project / "known.json").read_text())
+    known["findings"].append({"path": "models/simple_rnn.h5", "fingerprint": "0" * 32, "code": "WGT001", "message": "a NaN"})
+    (project / "known.json").write_text(json.dumps(known))
+    assert "did not occur" not in command("scan", "models", "--baseline", "known.json", cwd=project).stdout
+    assert (
+        "1 known finding of known.json did not occur"
+        in command("scan", "models", "--baseline", "known.json", "--values", cwd=project).stdout
+    )
 
 
 def test_a_baseline_is_the_same_bytes_every_time(project):

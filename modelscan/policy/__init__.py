@@ -60,12 +60,12 @@ class Gate:
 
     def judge(self, model: ModelReport) -> ModelReport:
         """One model with the findings of the policy added, ignored ones dropped, suppressed and known ones marked."""
-        found = [*model.findings, *self._demanded(model)]
+        found = sorted([*model.findings, *self._demanded(model)], key=_order)
+        known = self._known(model, found)
         standing = [one for one in found if self._counts(model, one)]
         self.tally.ignored += len(found) - len(standing)
-        found = [*self._suppressed(model, standing)]
-        found.sort(key=_order)
-        return replace(model, findings=tuple(self._marked_known(model, found)))
+        judged = sorted(self._suppressed(model, standing, known), key=_order)
+        return replace(model, findings=tuple(judged))
 
     def finish(self, report: Report) -> Report:
         """The report with the policy's own account of what it did."""
@@ -110,8 +110,8 @@ class Gate:
             for pattern, selectors in self.settings.per_file_ignores.items()
         )
 
-    def _suppressed(self, model: ModelReport, found: Iterable[FindingReport]) -> Iterator[FindingReport]:
-        """The findings, those with a valid suppression marked with its reason; one finding more for each that has expired."""
+    def _suppressed(self, model: ModelReport, found: Iterable[FindingReport], known: set[int]) -> Iterator[FindingReport]:
+        """The findings, those with a valid suppression or in the baseline marked; one more for each suppression that has expired."""
         here = [(index, one) for index, one in enumerate(self.settings.suppressions) if fits(one.path, model, self.settings.root)]
         self.tally.met.update(index for index, _ in here)
         expired: Counter[int] = Counter()
@@ -123,34 +123,34 @@ class Gate:
                     expired[index] += 1
                     continue
                 self.tally.suppressed[index] += 1
-                finding = replace(finding, suppressed=one.reason)  # noqa: PLW2901 - the finding goes on with its mark
+                yield replace(finding, suppressed=one.reason)
                 break
-            yield finding
+            else:
+                yield self._marked(finding) if id(finding) in known else finding
         self.tally.expired.update(expired)
         yield from self._expired(model, expired)
 
     def _expired(self, model: ModelReport, expired: Counter[int]) -> Iterator[FindingReport]:
         for index, count in expired.items():
             one = self.settings.suppressions[index]
-            many = "finding" if count == 1 else "findings"
-            told = f"the suppression of {one.rule} expired on {one.expires}; {count} {many} stand again ({one.reason})"
+            many = "finding stands" if count == 1 else "findings stand"
+            told = f"the suppression of {one.rule} expired on {one.expires}; {count} {many} again ({one.reason})"
             seen = Observation("suppression-expired", told, where=f"suppressions[{index}]")
             yield from (FindingReport.of(found) for found in rules.judge(Subject(model.path, (seen,), None, None)))
 
-    def _marked_known(self, model: ModelReport, found: list[FindingReport]) -> Iterator[FindingReport]:
-        """The findings, those of the baseline marked."""
+    def _known(self, model: ModelReport, found: list[FindingReport]) -> set[int]:
+        """Identities of the findings that the baseline has. Ignored ones count: they occur, whether they are reported or not."""
         if self.baseline is None:
-            yield from found
-            return
+            return set()
         known = self.baseline.of(model)
         marks = fingerprints(self.baseline.place(model), found)
-        self.tally.gone += len(known.difference(marks))
-        for mark, one in zip(marks, found, strict=True):
-            if mark in known and one.suppressed is None:
-                self.tally.known += 1
-                yield replace(one, suppressed=f"known since the baseline {self.baseline.path}")
-            else:
-                yield one
+        read = known if self.settings.values else {mark: code for mark, code in known.items() if not code.startswith("WGT")}
+        self.tally.gone += len(set(read).difference(marks))
+        return {id(one) for mark, one in zip(marks, found, strict=True) if mark in known}
+
+    def _marked(self, finding: FindingReport) -> FindingReport:
+        self.tally.known += 1
+        return replace(finding, suppressed=f"known since the baseline {self.settings.baseline}")
 
     def _notes(self) -> Iterator[str]:
         """What the policy's author must know: exceptions that nothing needs any more."""
@@ -160,7 +160,7 @@ class Gate:
                 yield f"suppression {index + 1} ({place}) suppressed nothing; take it out"
         if self.baseline is not None and self.tally.gone:
             many = "finding" if self.tally.gone == 1 else "findings"
-            yield f"{self.tally.gone} {many} of {self.baseline.path} no longer occur; write it anew"
+            yield f"{self.tally.gone} known {many} of {self.baseline.path} did not occur; write it anew"
 
     def _account(self, report: Report) -> dict[str, Any]:
         tally = self.tally

@@ -26,11 +26,12 @@ class Baseline:
     """Fingerprints by path; paths count from the folder of the baseline file."""
 
     path: str
-    known: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    known: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Codes by fingerprint."""
 
-    def of(self, model: ModelReport) -> frozenset[str]:
+    def of(self, model: ModelReport) -> Mapping[str, str]:
         """What is known of one model."""
-        return self.known.get(self.place(model), frozenset())
+        return self.known.get(self.place(model), {})
 
     def place(self, model: ModelReport) -> str:
         """The model's path as the baseline has it."""
@@ -56,10 +57,10 @@ def read(path: str) -> Baseline:
         raise ConfigError(f"{path}: no valid JSON: {error}") from error
     if not isinstance(document, dict) or document.get("schema") != _SCHEMA:
         raise ConfigError(f"{path}: no baseline of modelscan")
-    known: dict[str, set[str]] = {}
+    known: dict[str, dict[str, str]] = {}
     for entry in Table(document, path).tables("findings") or ():
-        known.setdefault(entry.required("path"), set()).add(entry.required("fingerprint"))
-    return Baseline(path, {where: frozenset(found) for where, found in known.items()})
+        known.setdefault(entry.required("path"), {})[entry.required("fingerprint")] = entry.required("code")
+    return Baseline(path, known)
 
 
 def entries(path: str, models: Iterable[ModelReport], thresholds: Thresholds) -> list[dict[str, str]]:

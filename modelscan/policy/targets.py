@@ -25,7 +25,7 @@ def _keras(model: ModelReport, target: Target) -> Iterator[Observation]:
     writer = version(model.producer.get("version", ""))
     if writer is None:
         return
-    for problem, releases, severity in keras.problems(model.format or "", writer, target.versions):
+    for problem, releases, severity in keras.problems(model.format or "", model.model_type, writer, target.versions):
         told = f"written by Keras {model.producer['version']}; {_releases('Keras', releases)} {problem}"
         yield Observation("keras-target", told, where=f"target {target}", severity=severity)
 
@@ -57,15 +57,15 @@ def _types(model: ModelReport) -> set[str]:
 def _too_new(releases: Iterable[Version], column: str, number: int, words: str, kind: str, where: str) -> Iterator[Observation]:
     failing, untold = onnxruntime.beyond(releases, column, number)
     if failing:
-        newest = onnxruntime.limit(failing[-1], column)
-        yield Observation(kind, f"{words}; {_releases('ONNX Runtime', failing)} loads up to {newest.possible}", where=where)
+        oldest = failing[0]
+        first = onnxruntime.first_release(column, number)
+        since = f"the first to load it is {version_text(first)}" if first is not None else "no known release loads it"
+        told = f"{words}; ONNX Runtime {version_text(oldest)} loads up to {onnxruntime.limit(oldest, column).possible}, {since}"
+        yield Observation(kind, told, where=where)
     if untold:
         sure = onnxruntime.limit(untold[0], column).sure
-        yield Observation(
-            "target-untold",
-            f"whether {_releases('ONNX Runtime', untold)} loads {words} is not known; up to {sure} it surely does",
-            where=where,
-        )
+        many = _releases("ONNX Runtime", untold)
+        yield Observation("target-untold", f"{words}: whether {many} loads it is not known; up to {sure} it surely does", where=where)
 
 
 def _kernels(model: ModelReport, opsets: Mapping[str, Any], where: str) -> Iterator[Observation]:

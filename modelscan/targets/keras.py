@@ -1,8 +1,8 @@
 """Which releases of Keras load a file that another one wrote, as far as that follows from the versions alone.
 
 Keras 2 (inside TensorFlow up to 2.15, as tf_keras up to 2.21) does not know the keys of Keras 3; Keras 3 loads part of what
-Keras 2 wrote; a Keras 3 refuses keys that a newer Keras 3 writes (measured: no file of 3.15 loads in 3.3 or 3.10, every file
-of 3.3 and 3.10 that was tried loads in 3.15).
+Keras 2 wrote (no functional `.keras` file: https://github.com/keras-team/keras/issues/19089); a Keras 3 refuses keys that a
+newer Keras 3 writes (measured: no file of 3.15 loads in 3.3 or 3.10, every tried file of 3.3 and 3.10 loads in 3.15).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ RELEASES: tuple[Version, ...] = (
 _PATCHES = 13
 
 
-def problems(format: str, writer: Version, versions: Versions) -> Iterator[tuple[str, list[Version], Severity | None]]:
+def problems(
+    format: str, model_type: str | None, writer: Version, versions: Versions
+) -> Iterator[tuple[str, list[Version], Severity | None]]:
     """What is wrong, the releases of the range that it concerns, and a severity where it is not certain."""
     releases = [one for one in RELEASES if one in versions or any((*one, patch) in versions for patch in range(_PATCHES))]
     major = writer[0]
@@ -32,13 +34,10 @@ def problems(format: str, writer: Version, versions: Versions) -> Iterator[tuple
         beyond = [one for one in newer if one[0] >= 3]
         if beyond:
             yield "does not read files of Keras 1", beyond, None
+    elif newer and format == "keras" and model_type not in (None, "Sequential"):
+        yield f"does not read a {model_type} `.keras` file of Keras {major}", newer, None
     elif newer:
-        told = (
-            "reads Sequential models of simple layers only"
-            if format == "keras"
-            else "refuses layers whose keys changed (LSTM, DepthwiseConv2D, nested models)"
-        )
-        yield f"{told} from files of Keras {major}", newer, Severity.MEDIUM
+        yield f"reads only part of what Keras {major} wrote: some layers' keys have changed", newer, Severity.MEDIUM
     behind = [one for one in releases if one[0] == major == 3 and one[1] < (writer[1] if len(writer) > 1 else 0)]
     if behind:
         yield f"may refuse keys that Keras {'.'.join(map(str, writer[:2]))} writes", behind, Severity.MEDIUM

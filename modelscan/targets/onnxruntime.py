@@ -110,6 +110,11 @@ def oldest_release(opsets: Mapping[str, int], ir_version: int | None) -> str | N
     return None
 
 
+def first_release(column: str, wanted: int) -> Version | None:
+    """The first release that is known to load a version."""
+    return next((one for one in RELEASES if limit(one, column).sure >= wanted), None)
+
+
 def since_format(dtype: str) -> int:
     """The version of the format that an element type needs."""
     return _DTYPES.get(dtype, 1)
