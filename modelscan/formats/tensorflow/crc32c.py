@@ -7,6 +7,7 @@ Source of the masking: tensorflow/core/lib/hash/crc32c.h (taken over from leveld
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 _POLYNOMIAL = 0x82F63B78
 """Castagnoli's, with the bits reversed."""
 _LANES = 4096
-_SHORT = 1 << 16
-"""Below this, loading numpy costs more than it saves."""
+_SHORT = 1 << 15
+"""Below this, lanes cost more than they save."""
+_LOADING = 1 << 20
+"""Below this, loading numpy costs more than it saves: the index of a checkpoint is not worth it."""
 
 
 def masked(crc: int) -> int:
@@ -40,7 +43,7 @@ def _table() -> tuple[int, ...]:
 
 def crc32c(data: bytes | memoryview, crc: int = 0) -> int:
     """The CRC of `data`, or of what has the CRC `crc` followed by `data`."""
-    if len(data) >= _SHORT:
+    if len(data) >= (_SHORT if "numpy" in sys.modules else _LOADING):
         return _long(memoryview(data), crc)
     table = _table()
     crc ^= 0xFFFFFFFF

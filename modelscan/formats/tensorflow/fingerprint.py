@@ -1,27 +1,27 @@
 """The fingerprint of a SavedModel (`fingerprint.pb`, TensorFlow 2.10 and later): a hash of the checkpoint's index, computed again.
 
 Sources: tensorflow/core/protobuf/fingerprint.proto; `Fingerprint64` of FarmHash (github.com/google/farmhash, `farmhashna::Hash64`),
-whose values are guaranteed never to change.
+whose values are guaranteed never to change. What the other fields hash differs from one version to the next.
 """
 
 from __future__ import annotations
 
-import re
-
 from modelscan.errors import LimitExceeded
-from modelscan.limits import KIB, MIB, Limits
+from modelscan.limits import MIB, Limits
 from modelscan.model import Observation
 from modelscan.source import Source
 from modelscan.wire import FIXED64, VARINT, Wire
 
 FILE = "fingerprint.pb"
-_PROGRAM_HASH, _CHECKPOINT_HASH = 1, 5
+_CHECKPOINT_HASH = 5
 _MASK = (1 << 64) - 1
 _K0, _K1, _K2 = 0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F
 _MOST = 16 * MIB
-"""Files up to this size are hashed: at 10 MB a second, and real indexes have a few hundred KiB."""
-_QUICK = 256 * KIB
-"""Programs up to this size are hashed when values are not read, too."""
+"""Files up to this size are hashed: at 10 MB a second; real ones have a few hundred KiB at most."""
+_MASK = (1 << 64) - 1
+_K0, _K1, _K2 = 0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F
+_MOST = 16 * MIB
+"""Files up to this size are hashed: at 10 MB a second; real ones have a few hundred KiB at most."""
 
 
 class Fingerprint:
@@ -37,21 +37,11 @@ class Fingerprint:
 
     def check_index(self, index: Source) -> list[Observation]:
         """Whether the index is the one that the fingerprint was made with."""
-        return self._check(_CHECKPOINT_HASH, index, _MOST)
-
-    def check_program(self, program: Source, version: str, patient: bool) -> list[Observation]:
-        """Whether the program is; before TensorFlow 2.13 the field held another hash. Large ones only if patient."""
-        numbers = re.match(r"(\d+)\.(\d+)", version)
-        if numbers is None or (int(numbers[1]), int(numbers[2])) < (2, 13):
+        stated = self.hashes.get(_CHECKPOINT_HASH)
+        if not stated or index.size > _MOST or fingerprint64(index.read(0, index.size)) == stated:
             return []
-        return self._check(_PROGRAM_HASH, program, _MOST if patient else _QUICK)
-
-    def _check(self, field: int, source: Source, most: int) -> list[Observation]:
-        stated = self.hashes.get(field)
-        if not stated or source.size > most or fingerprint64(source.read(0, source.size)) == stated:
-            return []
-        text = f"{source.name} has another fingerprint than {self.name} states: the files are not of one export"
-        return [Observation("fingerprint-mismatch", text, where=source.name)]
+        text = f"{index.name} has another fingerprint than {self.name} states: the files are not of one export"
+        return [Observation("fingerprint-mismatch", text, where=index.name)]
 
 
 def fingerprint64(data: bytes) -> int:

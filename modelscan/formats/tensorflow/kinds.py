@@ -38,8 +38,10 @@ def kinds(entries: Mapping[str, Entry], stored: Sequence[Trackable], objects: Se
         found.update(_by_reach(stored))
     elif objects:
         found.update(_by_reach(_as_trackables(objects)))
+    names = {key: one.full_name for one in stored for key in one.keys.values()}
+    names |= {one.key: one.variable.name for one in objects if one.key is not None and one.variable is not None}
     for key, entry in entries.items():
-        own = _fixed(key, entry)
+        own = Kind.STATE if _STATE_NAMES.search(names.get(key, "")) else _fixed(key, entry)
         if own is not None:
             found[key] = own
     return found

@@ -83,7 +83,7 @@ def read(artifact: Artifact, limits: Limits) -> Model:
     else:
         reading.seen.extend(_without_index(place, graphs, savers))
     constants = [one for graph, draft in zip(graphs, reading.drafts, strict=True) for one in _constants(place, reading, graph, draft)]
-    reading.seen.extend(_beside(place, reading, graphs, artifact.options.values))
+    reading.seen.extend(_beside(place, reading, graphs))
     program = Program(graphs, checkpoint, keras, None if place.own else place.program)
     return _model(place, reading, program, (*tensors, *constants))
 
@@ -225,7 +225,7 @@ def _without_index(place: Place, graphs: tuple[MetaGraph, ...], savers: tuple[Sa
         yield Observation("missing-index", text, where=f"{place.folder}{detection.VARIABLES}.index")
 
 
-def _beside(place: Place, reading: Reading, graphs: tuple[MetaGraph, ...], values: bool) -> Iterator[Observation]:
+def _beside(place: Place, reading: Reading, graphs: tuple[MetaGraph, ...]) -> Iterator[Observation]:
     """The files beside program and checkpoint: assets and the fingerprint."""
     if place.graph or place.program is None:
         return
@@ -237,13 +237,9 @@ def _beside(place: Place, reading: Reading, graphs: tuple[MetaGraph, ...], value
         except UnreadableFile as error:
             yield Observation(error.kind, str(error), where=name)
     name = f"{place.folder}{FINGERPRINT}"
-    if detection.is_there(place.tree, name):
+    if place.prefix is not None and detection.is_there(place.tree, name):
         try:
-            fingerprint = Fingerprint(place.tree.open(name), reading.limits)
-            if place.prefix is not None:
-                yield from fingerprint.check_index(place.tree.open(f"{place.prefix}.index"))
-            if reading.wire is not None:
-                yield from fingerprint.check_program(reading.wire.source, graphs[0].version if graphs else "", values)
+            yield from Fingerprint(place.tree.open(name), reading.limits).check_index(place.tree.open(f"{place.prefix}.index"))
         except UnreadableFile as error:
             yield Observation(error.kind, str(error), offset=error.offset, where=name)
 
