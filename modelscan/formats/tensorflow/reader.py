@@ -84,7 +84,8 @@ def read(artifact: Artifact, limits: Limits) -> Model:
         reading.seen.extend(_without_index(place, graphs, savers))
     constants = [one for graph, draft in zip(graphs, reading.drafts, strict=True) for one in _constants(place, reading, graph, draft)]
     reading.seen.extend(_beside(place, reading, graphs))
-    program = Program(graphs, checkpoint, keras, None if place.own else place.program)
+    copies = _copies(graphs, checkpoint) if checkpoint is not None else {}
+    program = Program(graphs, checkpoint, keras, copies, None if place.own else place.program)
     return _model(place, reading, program, (*tensors, *constants))
 
 
@@ -195,6 +196,20 @@ def _graph(draft: Draft, savers: Saved, checkpoint: Checkpoint | None) -> MetaGr
     if checkpoint is None:
         return graph
     return replace(graph, objects=with_keys(graph.objects, checkpoint.objects, checkpoint.entries))
+
+
+def _copies(graphs: tuple[MetaGraph, ...], checkpoint: Checkpoint) -> dict[str, str]:
+    """Entries that are the second or later copy of a variable, by the entry of the first."""
+    first: dict[tuple[object, ...], str] = {}
+    found: dict[str, str] = {}
+    for one in (one for graph in graphs for one in graph.objects):
+        entry = checkpoint.entries.get(one.key) if one.key is not None else None
+        if entry is None or one.variable is None or not one.variable.name:
+            continue
+        original = first.setdefault((one.variable.name, entry.dtype, entry.shape, entry.nbytes, entry.crc32c), entry.key)
+        if original != entry.key:
+            found[entry.key] = original
+    return found
 
 
 def _constants(place: Place, reading: Reading, graph: MetaGraph, draft: Draft) -> Iterator[StoredTensor]:
