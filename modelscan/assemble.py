@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelscan.accounting import Accounts, TensorId, identity
 from modelscan.census import operators
 from modelscan.formula import Formula, Symbol
 from modelscan.ledger import FindingReport, LayerReport, ModelReport, Parameters, TensorReport, WeightReport
 from modelscan.model import Account, Finding, Model, Row, StoredTensor, TensorInfo, Totals, WeightSpec
+from modelscan.targets.onnxruntime import oldest_release
 
 if TYPE_CHECKING:
     from modelscan.values import Statistics
@@ -46,10 +47,16 @@ def assemble(
     )
 
 
-def _census(model: Model) -> dict[str, dict[str, int]]:
-    """The operators of a graph, for requirements and targets."""
+def _census(model: Model) -> dict[str, Any]:
+    """What policy and views ask a graph for: its operators, and the first ONNX Runtime that is known to load the file."""
+    found: dict[str, Any] = {}
     counts = operators(model.graph)
-    return {"operators": counts} if counts else {}
+    if counts:
+        found["operators"] = counts
+    opsets, ir_version = model.facts.get("opsets"), model.facts.get("ir_version")
+    if model.format == "onnx" and isinstance(opsets, Mapping) and (release := oldest_release(opsets, ir_version)) is not None:
+        found["onnxruntime"] = f">={release}"
+    return found
 
 
 def unreadable(path: str, file_bytes: int | None, findings: Iterable[Finding], format: str | None = None) -> ModelReport:

@@ -56,6 +56,7 @@ class Gate:
 
     def apply(self, report: Report) -> Report:
         """The report as the policy sees it: all models judged, what was let pass counted."""
+        self.tally = _Tally()
         return self.finish(replace(report, models=tuple(self.judge(one) for one in report.models)))
 
     def judge(self, model: ModelReport) -> ModelReport:

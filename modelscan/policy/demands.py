@@ -14,6 +14,8 @@ from modelscan.settings import Budget, Requirements
 
 _NAMED = 5
 """Offenders that a message names; the rest is counted."""
+_MOST = 100
+"""Findings of one rule on one file; the rest is counted."""
 
 
 def budget_problems(model: ModelReport, budget: Budget) -> Iterator[Observation]:
@@ -100,12 +102,15 @@ def _dtypes(model: ModelReport, allowed: tuple[str, ...]) -> Iterator[Observatio
 def _operators(model: ModelReport, allowed: tuple[str, ...]) -> Iterator[Observation]:
     if not allowed:
         return
-    for name, count in used_operators(model).items():
-        if not any(word_fits(pattern, name) for pattern in allowed):
-            times = "once" if count == 1 else f"{count:,} times"
-            yield Observation(
-                "operator-not-allowed", f"{name}, used {times}, is not on the list of allowed operators", where="require.operators"
-            )
+    strange = {name: count for name, count in used_operators(model).items() if not any(word_fits(pattern, name) for pattern in allowed)}
+    for name in sorted(strange)[:_MOST]:
+        times = "once" if strange[name] == 1 else f"{strange[name]:,} times"
+        yield Observation(
+            "operator-not-allowed", f"{name}, used {times}, is not on the list of allowed operators", where="require.operators"
+        )
+    if len(strange) > _MOST:
+        more = f"{len(strange) - _MOST:,} more operators are not on the list of allowed ones"
+        yield Observation("operator-not-allowed", more, where="require.operators")
 
 
 def used_operators(model: ModelReport) -> Mapping[str, int]:

@@ -11,6 +11,9 @@ from modelscan.settings import Target
 from modelscan.targets import keras, onnxruntime
 from modelscan.versions import Version, version, version_text
 
+_MOST = 100
+"""Findings of one rule on one file; the rest is counted."""
+
 
 def target_problems(model: ModelReport, target: Target) -> Iterator[Observation]:
     """Why the model does not run in some release of the target; nothing for a target of another format."""
@@ -70,12 +73,17 @@ def _too_new(releases: Iterable[Version], column: str, number: int, words: str, 
 
 def _kernels(model: ModelReport, opsets: Mapping[str, Any], where: str) -> Iterator[Observation]:
     counted: Any = model.facts.get("operators") or {}
-    for key in counted:
+    told = 0
+    for key in sorted(counted):
         domain, name = onnxruntime.split(key)
         number = opsets.get(domain)
         problem = onnxruntime.problem(domain, name, number if isinstance(number, int) else 1)
         if problem:
-            yield Observation("operator-not-in-target", f"{key} is {problem}", where=where)
+            told += 1
+            if told <= _MOST:
+                yield Observation("operator-not-in-target", f"{key} is {problem}", where=where)
+    if told > _MOST:
+        yield Observation("operator-not-in-target", f"{told - _MOST:,} more operators cannot be run either", where=where)
 
 
 def _releases(name: str, releases: Iterable[Version]) -> str:
