@@ -138,6 +138,37 @@ THREATS: tuple[Threat, ...] = (
         ),
         ("graphs that name what is not there, or run in a circle", "graph_*"),
     ),
+    *_table(
+        "SavedModel and checkpoints",
+        ("a program that is missing, empty, cut or none", "program_empty program_is_a_web_page program_cut_in_half program_gone"),
+        ("an index that is missing, cut, empty or damaged", "index_* variables_gone"),
+        ("shards that are missing, cut, empty, padded or elsewhere", "shard_of_a_checkpoint_* shard_with_* shard_outside_*"),
+        ("weights that are not those of the checksum", "entry_with_another_checksum weight_changed_in_its_shard"),
+        (
+            "entries outside of their shard, over one another, of another size",
+            "entry_past_* entry_inside_* entry_of_* entry_in_a_* entry_with_a_*",
+        ),
+        ("entries in another order than the program saves them", "weights_in_another_order_than_saved"),
+        ("shape or type other than the program's", "entry_of_another_* program_of_another_shape"),
+        (
+            "variables without entry, entries without variable, parts missing",
+            "variable_without_a_value value_without_a_variable partition_gone",
+        ),
+        ("files of different exports, several models in one archive", "variables_of_another_export archive_of_two_models"),
+        ("assets that escape or are not there", "asset_*"),
+        ("code in `keras_metadata.pb`", "lambda_in_keras_metadata"),
+        (
+            "operations that read files, where a signature reaches them",
+            "operation_ReadFile operation_MatchingFiles operation_TextLineDataset operation_WholeFileReaderV2 operation_in_a_called_function",
+        ),
+        ("operations that write files", "operation_WriteFile operation_PrintV2 operation_CreateSummaryFileWriter operation_in_a_branch"),
+        ("operations that run Python", "operation_PyFunc operation_EagerPyFunc operation_PyFuncStateless"),
+        ("operations that talk to other machines", "operation_RpcClient"),
+        (
+            "recursive, duplicate and undefined functions",
+            "functions_that_call_each_other function_of_the_library_twice call_of_a_function_*",
+        ),
+    ),
     *_table("Values", ("NaN and infinities", "nan_in_a_* infinity_in_a_*")),
 )
 
