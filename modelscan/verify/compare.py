@@ -1,30 +1,15 @@
-"""Ours against the framework's: asks the child process, lines the two answers up, lists every difference."""
+"""Ours against the framework's: lines the two answers up and lists every figure that both sides have."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from modelscan import examine, formats
-from modelscan.errors import UnreadableFile
-from modelscan.ledger import ModelReport
-from modelscan.limits import DEFAULT, GIB
-from modelscan.model import Severity
+from modelscan.ledger import LayerReport, ModelReport, TensorReport, WeightReport
 
-ORACLES = {
-    "keras": "keras",
-    "keras-h5": "keras",
-    "savedmodel": "checkpoint",
-    "checkpoint": "checkpoint",
-    "graphdef": "graphdef",
-    "onnx": "onnx",
-}
-INSTALL = 'pip install "modelscan-audit[verify]"'
+Answer = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +19,7 @@ class Comparison:
     what: str
     """`total`, a layer's path, a tensor's name."""
     aspect: str
-    """`parameters`, `output shape`, `shape`, `dtype`, `stored`."""
+    """`parameters`, `trainable`, `weights`, `output shape`, `shape`, `dtype`, `stored`, `layer`, `order`."""
     ours: Any
     theirs: Any
 
@@ -49,10 +34,10 @@ class Verification:
     """What the framework said, and where it differs from modelscan."""
 
     path: str
-    framework: str
-    version: str
+    framework: str = "none"
+    version: str = ""
     comparisons: tuple[Comparison, ...] = ()
-    checks: Mapping[str, str] | None = None
+    checks: Mapping[str, str] = field(default_factory=dict)
     """The framework's own checks: name to `ok` or its complaint. A complaint is no difference: it counts nothing."""
     error: str | None = None
     """Why nothing could be compared: the framework's refusal, a time-out, a missing package."""
@@ -73,7 +58,7 @@ class Verification:
             "version": self.version,
             "error": self.error,
             "note": self.note,
-            "checks": dict(self.checks or {}),
+            "checks": dict(self.checks),
             "compared": len(self.comparisons),
             "differences": len(self.differences),
             "comparisons": [
@@ -83,91 +68,105 @@ class Verification:
         }
 
 
-def verify(path: str, *, seconds: int = 300, memory: int = 16 * GIB, allow_unsafe: bool = False) -> Verification:
-    """Load `path` with its framework in a child process and compare.
+def compare_layers(report: ModelReport, answer: Answer) -> Iterator[Comparison]:
+    """Totals, then layer by layer: what Keras built against what modelscan derived."""
+    for name, theirs in answer["totals"].items():
+        if theirs is not None:
+            yield Comparison(name, "parameters", getattr(report.parameters, name), theirs)
+    ours = {one.path: one for one in report.layers}
+    seen = []
+    for theirs in answer["layers"]:
+        path = theirs["path"]
+        mine = ours.get(path)
+        if mine is not None:
+            seen.append(path)
+            yield from _layer(mine, theirs)
+        elif not _within_a_layer(path, ours):
+            yield Comparison(path, "layer", None, theirs["type"])
+    known = set(seen)
+    for path, mine in ours.items():
+        if path not in known:
+            yield Comparison(path, "layer", mine.type, None)
+    order = [path for path in ours if path in known]
+    if order != seen:
+        first = next(index for index, (mine, theirs) in enumerate(zip(order, seen, strict=True)) if mine != theirs)
+        yield Comparison(f"layer {first}", "order", order[first], seen[first])
+
+
+def _within_a_layer(path: str, ours: Mapping[str, LayerReport]) -> bool:
+    """Whether it lies in a model that a wrapper wraps: one layer to us, compared as its sum."""
+    parts = path.split("/")
+    above = (ours.get("/".join(parts[:length])) for length in range(1, len(parts)))
+    return any(one is not None and not one.container for one in above)
+
+
+def _layer(mine: LayerReport, theirs: Answer) -> Iterator[Comparison]:
+    yield Comparison(mine.path, "type", mine.type, theirs["type"])
+    if theirs["parameters"] is not None:
+        yield Comparison(mine.path, "parameters", mine.parameters, theirs["parameters"])
+        yield Comparison(mine.path, "trainable", mine.trainable, theirs["trainable"])
+        if not mine.container:
+            yield Comparison(mine.path, "weights", sorted(_weights(mine.weights)), sorted(theirs["weights"]))
+    if theirs["output_shapes"] is not None:
+        yield Comparison(mine.path, "output shape", [list(one) for one in mine.output_shapes], theirs["output_shapes"])
+
+
+def _weights(rows: Iterable[WeightReport]) -> Iterator[str]:
+    for one in rows:
+        shape = one.stored_shape if one.stored_shape is not None else one.shape
+        if shape is not None and not one.copy:
+            yield f"{tuple(shape)} {one.stored_dtype or one.dtype or '?'}"
+
+
+def compare_tensors(report: ModelReport, tensors: Sequence[TensorReport], answer: Answer, *, complete: bool) -> Iterator[Comparison]:
+    """Stored tensor by stored tensor, under the names that the framework uses; then the signature.
 
     Args:
-        path: the model file or folder.
-        seconds: time that the framework may take.
-        memory: bytes of data that it may allocate.
-        allow_unsafe: load the file although modelscan has a safety finding of high or above on it.
-
-    Returns:
-        The comparisons. A file that either side cannot read gives one with `error` set.
+        report: ours.
+        tensors: everything that modelscan found stored.
+        answer: what the framework said.
+        complete: whether the framework names every stored tensor, so that one of ours that it does not name is a difference.
     """
-    report = examine.examine(path)
-    kind = ORACLES.get(report.format or "")
-    if kind is None:
-        why = "; ".join(one.message for one in report.findings) if not report.readable else f"no framework loads {report.format} alone"
-        return Verification(path, "none", "", error=why)
-    unsafe = [one for one in report.findings if one.code.startswith("SEC") and Severity(one.severity).rank >= Severity.HIGH.rank]
-    if unsafe and not allow_unsafe:
-        return Verification(path, "none", "", error=f"not loaded, it is unsafe: {unsafe[0].code} {unsafe[0].message}")
-    answer = _ask(kind, path, seconds, memory)
-    if "missing" in answer:
-        text = f"the package {answer['missing']} is not installed; {INSTALL}"
-        return Verification(path, "none", "", error=text, usage=True)
-    framework, version = answer.get("framework", kind), answer.get("version", "")
-    if answer.get("error"):
-        return Verification(path, framework, version, error=answer["error"], checks=answer.get("checks"))
-    compared = _keras(report, answer) if kind == "keras" else _tensors(path, kind, answer)
-    return Verification(path, framework, version, tuple(compared), answer.get("checks"), note=answer.get("note"))
-
-
-def _ask(kind: str, path: str, seconds: int, memory: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "modelscan.verify.oracle", kind, path, str(seconds), str(memory)]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=seconds, env=environment, check=False)  # noqa: S603 - our own module
-    except subprocess.TimeoutExpired:
-        return {"error": f"the framework did not answer within {seconds} s"}
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
-        return {"error": f"the framework ended with status {done.returncode}: {last[0]}"}
-    return answer if isinstance(answer, dict) else {"error": "the framework's answer is no object"}
-
-
-def _keras(report: ModelReport, answer: Mapping[str, Any]) -> Iterable[Comparison]:
-    for name, theirs in answer["totals"].items():
-        yield Comparison(name, "parameters", getattr(report.parameters, name), theirs)
-    ours = {one.path: one for one in report.layers}
-    for layer in answer["layers"]:
-        path = layer["path"]
-        mine = ours.get(path)
-        if mine is None:
-            # A model within a wrapper is one layer to us; its inner layers are compared as its sum.
-            if not any(path.startswith(f"{one}/") and not ours[one].container for one in ours):
-                yield Comparison(path, "layer", None, layer["type"])
-            continue
-        if layer["parameters"] is not None:
-            yield Comparison(path, "parameters", mine.parameters, layer["parameters"])
-        if layer["output_shapes"] is not None:
-            yield Comparison(path, "output shape", [list(one) for one in mine.output_shapes], layer["output_shapes"])
-
-
-def _tensors(path: str, kind: str, answer: Mapping[str, Any]) -> Iterable[Comparison]:
-    """Stored tensor by stored tensor, under the names that the framework uses."""
-    try:
-        artifact = formats.open_artifact(path)
-        model = formats.identify(artifact).read(artifact, DEFAULT)
-    except UnreadableFile as error:
-        yield Comparison(path, "readable", str(error), "yes")
-        return
-    ours = {tensor.name: tensor for tensor in model.tensors}
-    for tensor in answer["tensors"]:
-        name = tensor["name"]
+    ours = {one.name: one for one in tensors}
+    repeated = {name for name, times in Counter(one["name"] for one in answer["tensors"]).items() if times > 1}
+    for theirs in answer["tensors"]:
+        name = theirs["name"]
         mine = ours.get(name)
-        if mine is None:
-            yield Comparison(name, "stored", None, tensor["shape"])
+        if name in repeated:  # the framework keeps one of them; which of ours that is cannot be told by name
             continue
-        yield Comparison(name, "shape", list(mine.shape), tensor["shape"])
-        yield Comparison(name, "dtype", mine.dtype, tensor["dtype"])
-    if kind == "checkpoint":
-        known = {tensor["name"] for tensor in answer["tensors"]}
+        if mine is None:
+            yield Comparison(name, "stored", None, theirs["shape"])
+            continue
+        yield Comparison(name, "shape", list(mine.shape or ()), theirs["shape"])
+        yield Comparison(name, "dtype", mine.dtype, theirs["dtype"])
+    if complete:
+        known = {one["name"] for one in answer["tensors"]}
         for name in sorted(set(ours) - known):
-            yield Comparison(name, "stored", list(ours[name].shape), None)
-    for side in ("inputs", "outputs"):
+            yield Comparison(name, "stored", list(ours[name].shape or ()), None)
+    for side, mine_all in (("inputs", report.inputs), ("outputs", report.outputs)):
         if side in answer:
-            yield Comparison(side, "names", [one.name for one in getattr(model, side)], [one["name"] for one in answer[side]])
+            yield from _signature(side, mine_all, answer[side])
+
+
+def _signature(side: str, ours: Sequence[TensorReport], theirs: Sequence[Answer]) -> Iterator[Comparison]:
+    yield Comparison(side, "names", sorted(one.name for one in ours), sorted(one["name"] for one in theirs))
+    by_name = {one.name: one for one in ours}
+    for one in theirs:
+        mine = by_name.get(one["name"])
+        if mine is None:
+            continue
+        if one["shape"] is not None:
+            said = [size if isinstance(size, int) else None for size in one["shape"]]
+            yield Comparison(f"{side[:-1]} {mine.name}", "shape", _as_told(mine.shape, said), said)
+        if one["dtype"] is not None:
+            yield Comparison(f"{side[:-1]} {mine.name}", "dtype", mine.dtype, one["dtype"])
+
+
+def _as_told(shape: Sequence[int | str | None] | None, theirs: Sequence[int | None]) -> list[int | None] | None:
+    """Our shape with names of dimensions left out, and sizes that we know and the framework leaves open."""
+    if shape is None:
+        return None
+    plain = [size if isinstance(size, int) else None for size in shape]
+    if len(plain) != len(theirs):
+        return plain
+    return [None if said is None else size for size, said in zip(plain, theirs, strict=True)]
