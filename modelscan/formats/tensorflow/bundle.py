@@ -78,18 +78,19 @@ def read_bundle(tree: Tree, prefix: str, limits: Limits, seen: list[Observation]
             )
         header = Header(1 + max((one.shard for one in entries.values()), default=0), False)
     joined = dict(_joined(entries, parts, offsets, seen, table.source.name))
-    shards = tuple(_shards(tree, prefix, header.shards, limits))
+    shards = tuple(_shards(tree, prefix, header.shards, limits, seen))
     return Checkpoint(prefix, shards, joined, big_endian=header.big_endian), whole and not table.damaged
 
 
-def _shards(tree: Tree, prefix: str, count: int, limits: Limits) -> Iterator[Shard]:
+def _shards(tree: Tree, prefix: str, count: int, limits: Limits, seen: list[Observation]) -> Iterator[Shard]:
     if count > limits.values:
         raise LimitExceeded("shards", count, limits.values)
     for number in range(count):
         name = f"{prefix}.data-{number:05d}-of-{count:05d}"
         try:
             size = tree.size(name)
-        except UnreadableFile:  # a link that leads out of the folder: said when the shard is opened
+        except UnreadableFile as error:  # a link that leads out of the folder
+            seen.append(Observation(error.kind, str(error), where=name))
             size = None
         yield Shard(name, size)
 
