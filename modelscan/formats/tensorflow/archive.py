@@ -42,6 +42,8 @@ class Inflated:
         self._rest = b""
         self._data = b""
         self._base = 0
+        self.cut = False
+        """Whether the stream ended before its end was said; known when all of it was inflated for its size."""
         self.size = 0
         self.size = size if size is not None else self._whole()
 
@@ -50,6 +52,7 @@ class Inflated:
         while self._advance():
             pass
         size = self._out
+        self.cut = not self._machine.eof
         self._rewind(0)
         return size
 
@@ -192,6 +195,9 @@ def _tree(artifact: Artifact, limits: Limits, seen: list[Observation]) -> Tree:
         return ZipMembers(artifact.name, source, limits, seen)
     if artifact.head.startswith(b"\x1f\x8b"):
         source = Inflated(source, 0, source.size, None, 16 + zlib.MAX_WBITS, artifact.name, limits)
+        if source.cut:
+            text = f"{artifact.name} is cut off: its compressed stream has no end"
+            seen.append(Observation("truncated-archive", text, offset=source.source.size))
     return Members(artifact.name, _tar_members(Cached(source), limits, seen), source)
 
 

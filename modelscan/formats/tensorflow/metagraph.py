@@ -71,17 +71,22 @@ class Draft:
 def read_graph(wire: Wire, start: int, end: int, draft: Draft, seen: list[Observation], path: str) -> None:
     """Take up the nodes and functions of a `GraphDef`; what is broken ends it and is observed."""
     names = Names()
+    limit = wire.limits.nodes
     draft.library = library = Library(wire, seen)
+    left_out = 0
     try:
         for number, (at, stop) in graph_parts(wire, start, end):
             if number == proto.GRAPH_LIBRARY:
                 library.add(at, stop)
-                continue
-            if len(draft.nodes) >= wire.limits.nodes:
-                raise LimitExceeded("nodes", len(draft.nodes) + 1, wire.limits.nodes, offset=at)
-            draft.nodes.append(operation(wire, at, stop, names, seen))
+            elif len(draft.nodes) < limit:
+                draft.nodes.append(operation(wire, at, stop, names, seen))
+            else:
+                left_out += 1
     except UnreadableFile as error:
         seen.append(Observation(error.kind, str(error), offset=error.offset, where=path))
+    if left_out:
+        passed = LimitExceeded("nodes", limit + left_out, limit)
+        seen.append(Observation(passed.kind, f"{passed}; the others are left out", where=path))
 
 
 def read_meta_graph(wire: Wire, start: int, end: int, seen: list[Observation], path: str) -> Draft:

@@ -65,6 +65,8 @@ class Table:
 
     def items(self) -> Iterator[Item]:
         """All keys in the order of the file; a key that does not follow the one before it is observed."""
+        for _ in self._entries(self.meta, "the meta-index block"):
+            pass  # nothing is kept in it; that it is whole is checked
         last: bytes | None = None
         for place in self._entries(self.index, "the index block"):
             try:
