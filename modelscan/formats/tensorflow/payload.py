@@ -64,10 +64,15 @@ def _opened(artifact: Artifact, limits: Limits) -> tuple[Tree, Checkpoint | None
 
 
 def _checked(tree: Tree, checkpoint: Checkpoint, entry: Entry) -> Iterator[memoryview]:
-    """The bytes of one entry; raises behind the last one when their checksum is another."""
+    """The bytes of one entry; raises behind the last one when their checksum is another.
+
+    Nothing where they are not all there: the reader of the structure has told of that.
+    """
     if not 0 <= entry.shard < len(checkpoint.shards):
-        raise UnreadableFile("entry-out-of-bounds", f"there is no shard {entry.shard}")
-    shard = checkpoint.shards[entry.shard].file
+        return
+    shard, size = checkpoint.shards[entry.shard].file, checkpoint.shards[entry.shard].nbytes
+    if size is None or entry.offset < 0 or not 0 <= entry.nbytes <= size - entry.offset:
+        return
     source: Source = tree.open(shard)
     crc = 0
     for block in window_blocks(source, entry.offset, entry.nbytes):
@@ -97,6 +102,8 @@ def _joined(tree: Tree, checkpoint: Checkpoint, entry: Entry) -> memoryview:
     whole = np.zeros((*entry.shape, width), dtype=np.uint8)
     for part in entry.slices:
         data = b"".join(bytes(block) for block in _checked(tree, checkpoint, part))
+        if not data:
+            continue
         if part.extent is None or len(data) != prod(part.shape) * width:
             raise UnreadableFile("missing-slice", f"a part of {entry.key} has {len(data):,} bytes", offset=part.offset)
         place = tuple(slice(start, start + size) for start, size in zip(part.extent.starts, part.shape, strict=True))

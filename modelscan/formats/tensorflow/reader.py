@@ -15,6 +15,7 @@ from modelscan.formats.tensorflow.fingerprint import FILE as FINGERPRINT
 from modelscan.formats.tensorflow.fingerprint import Fingerprint
 from modelscan.formats.tensorflow.hazards import Walk
 from modelscan.formats.tensorflow.integrity import check_entries
+from modelscan.formats.tensorflow.keras_layers import keras_model
 from modelscan.formats.tensorflow.kinds import kinds
 from modelscan.formats.tensorflow.metagraph import Draft, read_graph, read_meta_graph
 from modelscan.formats.tensorflow.objects import OBJECT_GRAPH, trackables, with_keys
@@ -86,7 +87,13 @@ def read(artifact: Artifact, limits: Limits) -> Model:
     reading.seen.extend(_beside(place, reading, graphs))
     copies = _copies(graphs, checkpoint) if checkpoint is not None else {}
     program = Program(graphs, checkpoint, keras, copies, None if place.own else place.program)
-    return _model(place, reading, program, (*tensors, *constants))
+    objects = next((graph.objects for graph in graphs if graph.objects), ())
+    described = keras_model(objects, keras, [one for one in tensors if one.name not in copies], limits, reading.seen)
+    model = _model(place, reading, program, (*tensors, *constants))
+    if described is None:
+        return model
+    block, layers = described
+    return replace(model, graph=block, layers=layers, name=block.name, model_type=block.class_name)
 
 
 def locate(artifact: Artifact, limits: Limits, seen: list[Observation]) -> Place:
