@@ -24,7 +24,8 @@ def _below(model: Block, claims: Mapping[str, tuple[Claim, ...]], depth: int, tr
     for index, block in enumerate(model.blocks):
         if model.kind is BlockKind.SEQUENTIAL and index == 0 and block.class_name == "InputLayer":
             continue
-        inbound = tuple(_inbound(block, paths)) if model.kind is BlockKind.FUNCTIONAL else (previous,) if previous else ()
+        follows = (previous,) if previous and model.kind is BlockKind.SEQUENTIAL else ()
+        inbound = tuple(_inbound(block, paths)) if model.kind is BlockKind.FUNCTIONAL else follows
         previous = block.path
         own = _trainable(block, trainable)
         yield Layer(
