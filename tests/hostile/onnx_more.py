@@ -311,3 +311,27 @@ def words_of_code_in_names(folder: Path) -> Path:
     model.graph.name = "eval"
     model.doc_string = "pickle.loads, marshal, token, password, exec("
     return saved(folder, model)
+
+
+# --- what stands beside the model -------------------------------------------------------------------------------------------------
+
+
+def mlflow(folder: Path, features: int) -> Path:
+    """The model in an MLflow folder whose signature has so many features."""
+    signature = {
+        "inputs": f'[{{"type": "tensor", "tensor-spec": {{"dtype": "float32", "shape": [-1, {features}]}}, "name": "x"}}]',
+        "outputs": '[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 3]}, "name": "y"}]',
+    }
+    lines = ["flavors:", "  onnx:", "    data: model.onnx", "signature:", *(f"  {key}: '{value}'" for key, value in signature.items())]
+    write(folder / "MLmodel", "\n".join([*lines, ""]))
+    return saved(folder, gemm_model())
+
+
+@bad("mlflow-signature")
+def mlflow_signature_of_another_model(folder: Path) -> Path:
+    return mlflow(folder, 5)
+
+
+@clean
+def mlflow_signature_that_fits(folder: Path) -> Path:
+    return mlflow(folder, 4)

@@ -8,53 +8,21 @@ from __future__ import annotations
 import json
 import os
 import re
-import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from modelscan.formats import ReadOptions
 from modelscan.ledger import ModelReport, Report
 from modelscan.rules import all_rules
-from modelscan.scan import examine_all
 from tests.hostile import threats
+from tests.hostile.conftest import EXHIBITS, SLOW_TO_READ, Visit, scanned
 from tests.hostile.exhibit import Exhibit
 from tests.hostile.museum import all_exhibits
 
 REASONS = Path(__file__).with_name("reasons.tsv")
-EXHIBITS = {one.name: one for one in all_exhibits()}
-SLOW_TO_READ = {"onnx_of_3_gib"}
-"""Whose values are not read: it is large, not hostile."""
 BY_VALUES = {"nan-values", "infinite-values", "entry-crc"}
 """Rules that speak only where the values are read."""
 CODES = {rule.name: rule.code for rule in all_rules()}
-
-
-@dataclass(frozen=True)
-class Visit:
-    """The whole museum, scanned as a folder is: in child processes."""
-
-    paths: dict[str, Path]
-    reports: dict[str, ModelReport]
-    with_values: dict[str, ModelReport]
-
-
-@pytest.fixture(scope="session")
-def visit(tmp_path_factory: pytest.TempPathFactory) -> Visit:
-    root = tmp_path_factory.mktemp("museum")
-    paths = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # zipfile complains about the members that are duplicates on purpose
-        for name, one in EXHIBITS.items():
-            (root / name).mkdir()
-            paths[name] = one.build(root / name)
-    reports = _scan(paths, values=False)
-    return Visit(paths, reports, _scan({name: path for name, path in paths.items() if name not in SLOW_TO_READ}, values=True))
-
-
-def _scan(paths: dict[str, Path], values: bool) -> dict[str, ModelReport]:
-    return dict(zip(paths, examine_all([str(path) for path in paths.values()], ReadOptions(values=values), jobs=2), strict=True))
 
 
 def reasons() -> dict[str, str]:
@@ -141,7 +109,7 @@ def test_no_view_lets_a_terminal_obey_a_file(visit: Visit) -> None:
 
 
 def test_two_visits_give_the_same_bytes(visit: Visit) -> None:
-    again = _scan(visit.paths, values=False)
+    again = scanned(visit.paths, values=False)
     assert json.dumps([one.to_dict() for one in again.values()]) == json.dumps([one.to_dict() for one in visit.reports.values()])
 
 

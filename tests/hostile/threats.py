@@ -107,6 +107,7 @@ THREATS: tuple[Threat, ...] = (
         ),
         ("operators that run Python", "python_operator_*"),
         ("tokens and keys in texts", "token_in_metadata private_key_in_a_doc_string"),
+        ("a signature beside the model that does not fit it", "mlflow_signature_of_*"),
         ("weights that their operators cannot use", "gemm_* conv_* batchnorm_* declared_output_lied"),
     ),
     *_table(
