@@ -1,6 +1,7 @@
 """The TensorFlow catalogue: what the variables of a program are weights of.
 
-Where Keras left its metadata, its own catalogue tells; elsewhere the operators do that the variables end at.
+Where Keras left its metadata, its own catalogue tells; elsewhere the operations do that the variables end at, and for a checkpoint
+without a program what names and shapes prove.
 """
 
 from __future__ import annotations
@@ -8,8 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from modelscan.layers import keras
+from modelscan.layers.keras.infer import inferred
+from modelscan.layers.tensorflow.grouping import Group, grouped
+from modelscan.layers.tensorflow.recognise import as_layer, recognised
+from modelscan.layers.tensorflow.weights import Weight, weights
 from modelscan.limits import Limits
-from modelscan.model import Claim, Layer, Model
+from modelscan.model import Claim, Kind, Layer, Model, StoredTensor
 from modelscan.topology import Block
 
 __all__ = ["derive"]
@@ -17,11 +22,70 @@ __all__ = ["derive"]
 
 def derive(model: Model, limits: Limits) -> Model:
     """The model with its layers, from Keras' configuration or from the program itself."""
-    if isinstance(model.graph, Block):
-        derived = keras.derive(model, limits)
-    else:
-        derived = model
+    derived = keras.derive(model, limits) if isinstance(model.graph, Block) else _from_program(model, limits)
     return _with_copies(derived)
+
+
+def _from_program(model: Model, limits: Limits) -> Model:
+    found = weights(model, limits)
+    by_key = {one.tensor.name: one for one in found}
+    layers = tuple(_layers(grouped(found)))
+    if not model.program.metagraphs or not any(one.uses for one in found):
+        proved = inferred(replace(model, layers=layers)).layers
+        layers = tuple(_told(one, by_key) if one.specs is not None else one for one in proved)
+    return replace(model, layers=layers, trainable_known=all(one.trainable is not None for one in found))
+
+
+def _told(layer: Layer, found: dict[str, Weight]) -> Layer:
+    """What names proved, with what the file says of each variable's being trained."""
+    trainable = {claim.role: found[claim.tensor.name].trainable for claim in layer.claims}
+    specs = tuple(replace(spec, trainable=trainable.get(spec.role)) for spec in layer.specs or ())
+    return replace(layer, specs=specs, trainable=True) if not layer.container else layer
+
+
+def _layers(groups: list[Group]) -> list[Layer]:
+    """The groups below their scopes; a scope that all share is the model's own and not shown."""
+    parts = [group.path.split("/") for group in groups]
+    shared = len({one[0] for one in parts}) == 1 and all(len(one) > 1 for one in parts)
+    made: dict[str, list[Layer]] = {}
+    order: list[str] = []
+    for group, names in zip(groups, parts, strict=True):
+        scope = names[1:] if shared else names
+        top = scope[0]
+        if top not in made:
+            made[top] = []
+            order.append(top)
+        made[top].append(as_layer(group, recognised(group), scope[-1], len(scope) - 1, "/".join(scope)))
+    return [one for top in order for one in _below_scopes(made[top])]
+
+
+def _below_scopes(layers: list[Layer]) -> list[Layer]:
+    """Layers with a container before the first one of each scope; those of one scope stand together."""
+    found: list[Layer] = []
+    children: dict[str, list[Layer | str]] = {}
+    known = {one.path for one in layers}
+    for one in layers:
+        child: Layer | str = one
+        path = one.path
+        while True:
+            outer = path.rpartition("/")[0]
+            siblings = children.setdefault(outer, [])
+            if isinstance(child, str) and child in siblings:
+                break
+            siblings.append(child)
+            if not outer:
+                break
+            child, path = outer, outer
+    stack: list[Layer | str] = list(reversed(children.get("", [])))
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Layer):
+            found.append(item)
+            continue
+        if item not in known:
+            found.append(Layer(item.rpartition("/")[2], item, "Scope", item.count("/"), container=True))
+        stack.extend(reversed(children[item]))
+    return found
 
 
 def _with_copies(model: Model) -> Model:
@@ -31,7 +95,7 @@ def _with_copies(model: Model) -> Model:
         copies.setdefault(first, []).append(second)
     if not copies:
         return model
-    tensors = {one.name: one for one in model.tensors}
+    tensors: dict[str, StoredTensor] = {one.name: one for one in model.tensors if one.kind is Kind.WEIGHT}
 
     def completed(layer: Layer) -> Layer:
         more = [
