@@ -22,8 +22,38 @@ __all__ = ["derive"]
 
 def derive(model: Model, limits: Limits) -> Model:
     """The model with its layers, from Keras' configuration or from the program itself."""
-    derived = keras.derive(model, limits) if isinstance(model.graph, Block) else _from_program(model, limits)
+    derived = _from_keras(model, limits) if isinstance(model.graph, Block) else _from_program(model, limits)
     return _with_copies(derived)
+
+
+def _from_keras(model: Model, limits: Limits) -> Model:
+    """By Keras' configuration; what is inside a layer of the author's own, the program tells."""
+    derived = keras.derive(model, limits)
+    if not any(_is_unknown(one) for one in derived.layers):
+        return derived
+    by_key = {one.tensor.name: one for one in weights(model, limits)}
+    return replace(derived, layers=tuple(part for one in derived.layers for part in (_opened(one, by_key) if _is_unknown(one) else (one,))))
+
+
+def _is_unknown(layer: Layer) -> bool:
+    return layer.specs is None and bool(layer.claims) and not layer.container
+
+
+def _opened(layer: Layer, found: dict[str, Weight]) -> list[Layer]:
+    """A layer without a formula as the layers that it is made of; as it is where the program does not tell of all of its weights."""
+    members = [found[claim.tensor.name] for claim in layer.claims if claim.tensor.name in found]
+    groups = grouped(members)
+    drafts = [recognised(group) for group in groups]
+    if len(members) != len(layer.claims) or any(draft is None for draft in drafts):
+        return [layer]
+    parts = []
+    for group, draft in zip(groups, drafts, strict=True):
+        _, inner, rest = f"/{group.path}/".partition(f"/{layer.name}/")
+        name = (rest if inner else group.path).strip("/") or layer.name
+        parts.append(as_layer(group, draft, name, layer.depth + 1, f"{layer.path}/{name}"))
+    if len(parts) == 1:
+        return [replace(layer, specs=parts[0].specs, claims=parts[0].claims, positions=parts[0].positions, extra_macs=0)]
+    return [replace(layer, container=True, claims=(), specs=None), *(replace(one, trainable=layer.trainable) for one in parts)]
 
 
 def _from_program(model: Model, limits: Limits) -> Model:

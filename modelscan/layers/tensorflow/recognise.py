@@ -124,7 +124,7 @@ def _recurrent(group: Group, words: Mapping[str, Weight]) -> Draft | None:
     gates, rank = wide // units, len(outer) - 2
     if gates not in _GATES or (rank and gates != 4):
         return None
-    found = Draft(f"ConvLSTM{rank}D" if rank else _GATES[gates], use=kernel.used_as(PRODUCTS))
+    found = Draft(f"ConvLSTM{rank}D" if rank else _GATES[gates])
     unit = size("filters" if rank else "units", inner, -2)
     window = [size(name, kernel, axis) for axis, name in enumerate(_AXES[rank])]
     again = [size(name, inner, axis) for axis, name in enumerate(_AXES[rank])]
@@ -236,7 +236,7 @@ def _product(group: Group, words: Mapping[str, Weight]) -> Draft | None:
     elif rank == 2 and "Conv" not in use.op:
         outputs = _dense(found, kernel, use)
     else:
-        found.type = _operation(use.op)
+        found.type = "EinsumDense" if kernel.word == "kernel" else _operation(use.op)
         found.add(kernel, "kernel", sizes(kernel), multiplied=True)
         outputs = []
     for one in group.weights:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from modelscan.layers.tensorflow.trace import Trace, Use
 from modelscan.limits import Limits
 from modelscan.model import Kind, Model, Shape, StoredTensor
-from modelscan.program import MetaGraph, Program
+from modelscan.program import MetaGraph, Program, SavedObject
 
 PRODUCTS: Mapping[str, int] = {
     "MatMul": 1,
@@ -107,6 +107,10 @@ def _declare(graph: MetaGraph, found: dict[str, Weight], program: Program) -> No
             weight.name = _best(one.variable.name, key)
             weight.declared = weight.declared or one.variable.shape
             weight.trainable = one.variable.trainable
+    for key, switch in _switches(graph.objects).items():
+        key = program.copies.get(key, key)
+        if key in found:
+            found[key].trainable = switch
     trainable = {one.name.partition(":")[0] for one in graph.collections.get("trainable_variables", ())}
     every = {one.name.partition(":")[0] for name in graph.collections for one in graph.collections[name]}
     nodes = {one.name: one for one in graph.nodes} if graph.variable_keys and not graph.objects else {}
@@ -117,6 +121,18 @@ def _declare(graph: MetaGraph, found: dict[str, Weight], program: Program) -> No
         whole = found[key].tensor.name == node
         found[key].declared = shape if whole and isinstance(shape, tuple) else None
         found[key].trainable = node in trainable if node in every else None
+
+
+def _switches(objects: tuple[SavedObject, ...]) -> dict[str, bool]:
+    """What Keras' `export` says of a frozen layer: the model's lists leave its variables out, which themselves claim to be trainable."""
+    found: dict[str, bool] = {}
+    for name, switch in (("non_trainable_variables", False), ("trainable_variables", True)):
+        listed = objects[0].children.get(name) if objects else None
+        for number in objects[listed].children.values() if listed is not None and 0 <= listed < len(objects) else ():
+            key = objects[number].key if 0 <= number < len(objects) else None
+            if key is not None:
+                found[key] = switch
+    return found
 
 
 def _trace(graph: MetaGraph, found: dict[str, Weight], tensors: Mapping[str, StoredTensor], program: Program, limits: Limits) -> None:
