@@ -23,6 +23,17 @@ _READERS = {
 Progress = Callable[[int, int, str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A scan under way."""
+
+    models: Iterator[ModelReport]
+    """In a stable order, each as soon as it and all before it are finished; nothing is kept of those that were taken."""
+    skipped: int
+    """Files of searched folders that are no models."""
+    notes: tuple[str, ...]
+
+
 def scan(
     paths: Iterable[str],
     *,
@@ -45,14 +56,30 @@ def scan(
     Raises:
         ConfigError: a path does not exist, or there is nothing to scan.
     """
+    running = begin(paths, options=options, limits=limits, jobs=jobs, isolate=isolate, progress=progress)
+    return Report(tuple(running.models), skipped=running.skipped, notes=running.notes)
+
+
+def begin(
+    paths: Iterable[str],
+    *,
+    options: ReadOptions | None = None,
+    limits: Limits = DEFAULT,
+    jobs: int | None = None,
+    isolate: bool = True,
+    progress: Progress | None = None,
+) -> Running:
+    """The same, model by model. Raises `ConfigError` at once, before any model is read."""
     found = discover(paths)
     _complain(found)
-    models = []
-    for done, report in enumerate(examine_all(found.targets, options or ReadOptions(), limits, jobs, isolate), start=1):
-        models.append(report)
-        if progress is not None:
-            progress(done, len(found.targets), report.path)
-    return Report(tuple(models), skipped=found.skipped, notes=tuple(_notes(found, isolate)))
+
+    def models() -> Iterator[ModelReport]:
+        for done, report in enumerate(examine_all(found.targets, options or ReadOptions(), limits, jobs, isolate), start=1):
+            if progress is not None:
+                progress(done, len(found.targets), report.path)
+            yield report
+
+    return Running(models(), found.skipped, tuple(_notes(found, isolate)))
 
 
 def examine_all(

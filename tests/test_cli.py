@@ -66,7 +66,7 @@ def test_scan_reports_every_file_and_counts_the_others():
     assert done.stderr == ""
     for name in ("truncated.keras", "pointer.onnx", "page.h5", "empty.onnx", "edited_units.h5", "simple_rnn.keras"):
         assert name in done.stdout
-    assert "1 other files" in done.stdout
+    assert "1 other file ·" in done.stdout
     report = json.loads(run("scan", BAD, GOOD, "--format", "json").stdout)
     jsonschema.validate(report, SCHEMA)
     assert report["summary"]["skipped"] == 1  # external.bin belongs to a model and is none

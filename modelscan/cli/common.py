@@ -29,6 +29,8 @@ class Colour(StrEnum):
 
 def style_of(colour: Colour) -> Style:
     """The style of standard output: its width, its encoding, and whether it wants colours (https://no-color.org)."""
+    if sys.stdout is None:
+        usage_error("standard output is closed")
     terminal = sys.stdout.isatty()
     wanted = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     columns = shutil.get_terminal_size((100, 24)).columns if terminal or "COLUMNS" in os.environ else 120
@@ -56,11 +58,29 @@ def usage_errors() -> Iterator[None]:
 
 
 def emit(text: str) -> None:
-    """A text on standard output; what its encoding cannot print is escaped."""
+    """A text on standard output; what its encoding cannot print is escaped.
+
+    A reader that has seen enough (`| head`) ends the output, not the command: its exit status still tells what was found.
+    """
+    if sys.stdout is None:
+        usage_error("standard output is closed")
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    if not text.endswith("\n"):
-        sys.stdout.write("\n")
+    try:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        if text and not text.endswith("\n"):
+            sys.stdout.write("\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _to_nowhere()
+    except OSError as error:
+        _to_nowhere()  # nor may the interpreter try again when it ends
+        usage_error(f"standard output: {error.strerror or error}")
+
+
+def _to_nowhere() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def dims_of(values: Iterable[str]) -> dict[str, int]:

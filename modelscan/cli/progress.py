@@ -10,9 +10,9 @@ from modelscan.scan import Progress
 
 
 @contextmanager
-def progress_bar() -> Iterator[Progress | None]:
+def progress_bar(wanted: bool = True) -> Iterator[Progress | None]:
     """A function to report progress with; None where nobody would see it."""
-    if not sys.stderr.isatty():
+    if not wanted or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
@@ -28,6 +28,7 @@ def progress_bar() -> Iterator[Progress | None]:
         TextColumn("{task.description}", markup=False),
         console=Console(stderr=True),
         transient=True,
+        redirect_stdout=False,
     ) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total, path: bar.update(task, completed=done, total=total, description=shorten(escape(path), 60))

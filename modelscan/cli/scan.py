@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from modelscan.cli.common import Colour, emit, style_of, usage_errors
+from modelscan.cli.common import Colour, emit, usage_errors
 from modelscan.cli.gate import (
     AgainstOption,
     BaselineOption,
@@ -25,28 +25,25 @@ from modelscan.cli.gate import (
     overrides_of,
 )
 from modelscan.cli.inspect import ColourOption, ValuesOption
+from modelscan.cli.output import Outputs, ScanFormat, outputs_of, progress_wanted, slim
 from modelscan.formats import ReadOptions
-from modelscan.ledger import Report
+from modelscan.ledger import ModelReport, Report
 
 if TYPE_CHECKING:
     from modelscan.policy import Gate
-    from modelscan.settings import Settings
 
-
-class ScanFormat(StrEnum):
-    """Views of a scan."""
-
-    TABLE = "table"
-    JSON = "json"
-    MARKDOWN = "markdown"
+OutputOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output", "-o", metavar="[FORMAT:]FILE", help="Write it to a file, in the format of its suffix; - is standard output; repeatable."
+    ),
+]
 
 
 def scan(
     paths: Annotated[list[str] | None, typer.Argument(metavar="PATH...", help="Files, folders or glob patterns.")] = None,
-    format: Annotated[ScanFormat, typer.Option("--format", "-f", help="How to write it.")] = ScanFormat.TABLE,
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of standard output.")
-    ] = None,
+    format: Annotated[ScanFormat | None, typer.Option("--format", "-f", help="How to write it; a table by default.")] = None,
+    output: OutputOption = None,
     fail_on: FailOnOption = None,
     select: SelectOption = None,
     ignore: IgnoreOption = None,
@@ -79,53 +76,44 @@ def scan(
         if show_settings:
             emit(choice.shown())
             return
+        wanted = outputs_of(output or (), format)
         gate = choice.gate(with_baseline=write_baseline is None)
-    report = gate.apply(_scanned(paths or (), gate.settings))
-    if write_baseline is not None:
-        _keep(write_baseline, report, gate)
-    text = _written(report, format, color)
-    if output is None:
-        emit(text)
-    else:
-        try:
-            with open(output, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text if text.endswith("\n") else f"{text}\n")
-        except OSError as error:
-            typer.echo(f"modelscan: {output}: {error.strerror}", err=True)
-            raise typer.Exit(2) from error
-    raise typer.Exit(int(gate.failing(report) > 0))
+    outputs = Outputs(wanted if write_baseline is None else (), gate.settings.fail_on, color)
+    with usage_errors(), outputs.opened():
+        judged, whole, failing = _judged(paths or (), gate, outputs, keep=write_baseline is not None)
+        if write_baseline is not None:
+            _keep(write_baseline, judged, gate)
+        outputs.end(replace(whole, policy={**(whole.policy or {}), "failing": failing}))
+    raise typer.Exit(int(failing > 0))
 
 
-def _written(report: Report, format: ScanFormat, color: Colour) -> str:
-    match format:
-        case ScanFormat.JSON:
-            from modelscan.report.json import dumps
+def _judged(paths: Iterable[str], gate: Gate, outputs: Outputs, keep: bool) -> tuple[list[ModelReport], Report, int]:
+    """Read, judge and write model by model.
 
-            return dumps(report.to_dict())
-        case ScanFormat.MARKDOWN:
-            from modelscan.report.markdown import scan_markdown
-
-            return scan_markdown(report)
-        case _:
-            from modelscan.report.findings import scan_text
-
-            return scan_text(report, style_of(color))
-
-
-def _scanned(paths: Iterable[str], settings: Settings) -> Report:
-    """What the files say, before the policy."""
+    The models without their layers if they are kept, everything else about the scan, and how many findings fail.
+    """
     from modelscan.cli.progress import progress_bar
-    from modelscan.scan import scan as run
+    from modelscan.scan import begin
 
-    with usage_errors(), progress_bar() as progress:
-        return run(paths, options=ReadOptions(values=settings.values), jobs=settings.jobs, progress=progress)
+    kept: list[ModelReport] = []
+    failing = 0
+    settings = gate.settings
+    with progress_bar(progress_wanted(outputs)) as progress:
+        running = begin(paths, options=ReadOptions(values=settings.values), jobs=settings.jobs, progress=progress)
+        for model in running.models:
+            judged = gate.judge(model)
+            failing += gate.failing(Report((judged,)))
+            outputs.model(judged)
+            if keep:
+                kept.append(slim(judged))
+    return kept, gate.finish(Report(skipped=running.skipped, notes=running.notes)), failing
 
 
-def _keep(path: str, report: Report, gate: Gate) -> NoReturn:
+def _keep(path: str, models: Iterable[ModelReport], gate: Gate) -> NoReturn:
     """Write the baseline; what is known from now on fails nothing."""
     from modelscan.policy import baseline
 
     with usage_errors():
-        count = baseline.write(path, report.models, gate.settings.fail_on)
+        count = baseline.write(path, models, gate.settings.fail_on)
     typer.echo(f"modelscan: {count:,} finding{'s' if count != 1 else ''} written to {path}", err=True)
     raise typer.Exit

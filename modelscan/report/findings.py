@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from textwrap import wrap
 
-from modelscan.ledger import FindingReport, Report
+from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.model import Severity
 from modelscan.report.text import Style, escape, number
 
 _MOST = 50
 """Findings of one rule that are written out; the rest is counted."""
+
+
+def grave(one: FindingReport) -> bool:
+    """What fails the gate where nobody set another threshold: `high` and above."""
+    return Severity(one.severity).rank >= Severity.HIGH.rank
 
 
 def finding_lines(findings: Iterable[FindingReport], style: Style, indent: str = "  ") -> Iterator[str]:
@@ -21,8 +26,7 @@ def finding_lines(findings: Iterable[FindingReport], style: Style, indent: str =
         if seen[one.code] > _MOST:
             continue
         head = f"{one.code} {one.severity}"
-        place = "".join(f", {name} {escape(str(value))}" for name, value in _place(one))
-        text = f"{escape(one.message)}{place and f' ({place[2:]})'}"
+        text = escape(one.message) + place_of(one)
         lines = wrap(text, max(30, style.columns - len(indent) - len(head) - 2), break_on_hyphens=False) or [""]
         yield f"{indent}{style.paint(head, Severity(one.severity))}  {lines[0]}"
         for line in lines[1:]:
@@ -34,6 +38,12 @@ def finding_lines(findings: Iterable[FindingReport], style: Style, indent: str =
     for code, count in seen.items():
         if count > _MOST:
             yield f"{indent}{code}: {number(count - _MOST)} more"
+
+
+def place_of(one: FindingReport) -> str:
+    """Where it is, in brackets, as far as the message does not say it; nothing when it does."""
+    place = ", ".join(f"{name} {escape(str(value))}" for name, value in _place(one))
+    return f" ({place})" if place else ""
 
 
 def _place(one: FindingReport) -> Iterator[tuple[str, object]]:
@@ -48,22 +58,33 @@ def _place(one: FindingReport) -> Iterator[tuple[str, object]]:
         yield "byte", number(one.offset)
 
 
-def scan_text(report: Report, style: Style) -> str:
+def scan_text(report: Report, style: Style, fails: Callable[[FindingReport], bool] = grave) -> str:
     """The result of a scan: a line per file, its findings below it, the sums at the end."""
     lines: list[str] = []
     for model in report.models:
-        found = [one for one in model.findings if one.severity != Severity.INFO or one.suppressed is not None]
-        told = f"{number(model.parameters.total)} parameters" if model.readable else "unreadable"
-        bad = any(one.suppressed is None and Severity(one.severity).rank >= Severity.HIGH.rank for one in found)
-        mark = style.paint("✗", "red") if bad or not model.readable else style.paint("!", "yellow") if found else style.paint("✓", "green")
-        notes = sum(one.severity == Severity.INFO for one in model.findings)
-        also = f", {notes} note{'s' if notes != 1 else ''}" if notes else ""
-        lines.append(f"{mark} {style.paint(escape(model.path), 'bold')} · {model.format or 'unknown'} · {told}{also}")
-        lines.extend(finding_lines(found, style, "    "))
-    counts = ", ".join(f"{report.count(severity)} {severity}" for severity in Severity if report.count(severity))
+        shown = [one for one in model.findings if one.severity != Severity.INFO or one.suppressed is not None]
+        if lines and (shown or lines[-1].startswith("    ")):
+            lines.append("")
+        lines.append(_head(model, style, fails))
+        lines.extend(finding_lines(shown, style, "    "))
+    counts = ", ".join(
+        style.paint(f"{number(report.count(severity))} {severity}", severity) for severity in Severity if report.count(severity)
+    )
     unreadable = sum(not one.readable for one in report.models)
-    sums = [f"{len(report.models)} model{'s' if len(report.models) != 1 else ''}"]
-    sums += [f"{unreadable} unreadable"] if unreadable else []
-    sums += [f"{report.skipped} other files"] if report.skipped else []
-    lines += ["", f"{' · '.join(sums)} · {counts or 'no findings'}", *report.notes]
+    sums = [f"{number(len(report.models))} model{'s' if len(report.models) != 1 else ''}"]
+    sums += [f"{number(unreadable)} unreadable"] if unreadable else []
+    sums += [f"{number(report.skipped)} other file{'s' if report.skipped != 1 else ''}"] if report.skipped else []
+    lines += ["", f"{' · '.join(sums)} · {counts or style.paint('no findings', 'green')}", *map(escape, report.notes)]
     return style.finish("\n".join(lines))
+
+
+def _head(model: ModelReport, style: Style, fails: Callable[[FindingReport], bool]) -> str:
+    """A model's line: whether it passes, its path, what it is, how large, how many notes that are not written out."""
+    standing = [one for one in model.findings if one.suppressed is None]
+    bad = not model.readable or any(map(fails, standing))
+    told = any(one.severity != Severity.INFO for one in standing)
+    mark = style.paint("✗", "red") if bad else style.paint("!", "yellow") if told else style.paint("✓", "green")
+    notes = sum(one.severity == Severity.INFO for one in standing)
+    parts = [model.format or "unknown", f"{number(model.parameters.total)} parameters" if model.readable else "unreadable"]
+    parts += [f"{notes} note{'s' if notes != 1 else ''}"] if notes else []
+    return f"{mark} {style.paint(escape(model.path), 'bold')}{style.paint(' · ' + ' · '.join(parts), 'dim')}"

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import IO, Any
+import re
+from typing import Any
 
-from modelscan.ledger import Report
-
-
-def write_json(report: Report, stream: IO[str]) -> None:
-    """One indented document, keys in the order of the schema."""
-    stream.write(dumps(report.to_dict()))
-    stream.write("\n")
+_ESCAPE = re.compile(r"\\\\|\\ud([89ab][0-9a-f]{2})(\\ud[c-f][0-9a-f]{2})?|\\ud[c-f][0-9a-f]{2}")
 
 
 def dumps(data: Any) -> str:
     """Indented; characters that a terminal would obey are escaped by being non-ASCII."""
-    return json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False)
+    return harmless(json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False))
+
+
+def harmless(text: str) -> str:
+    r"""JSON text that every parser takes and no log obeys.
+
+    Bytes of a path that are no UTF-8 come as lone surrogates, which JSON can write and many parsers refuse: they become the text
+    `\udc80`. `##[` in a line of output is a command to the runner of GitHub Actions; escaped, it means the same and commands nothing.
+    """
+    if "\\ud" in text:
+        text = _ESCAPE.sub(lambda found: f"\\{found[0]}" if found[0][1] == "u" and found[2] is None else found[0], text)
+    return text.replace("##[", "#\\u0023[") if "##[" in text else text

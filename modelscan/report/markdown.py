@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from modelscan.ledger import ModelReport, Report
+from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.model import Severity, Verdict
+from modelscan.report.findings import grave, place_of
 from modelscan.report.text import MARKS, escape, number, shapes, share, size
+
+_ROWS = 200
+_FINDINGS = 400
+_OF_A_MODEL = 50
+"""Most models in the table, findings altogether, findings of one model that are written out."""
+_ENTITIES = {c: f"&#{ord(c)};" for c in "&<>\"'`*_~\\[]#|!:@"}
 
 
 def ledger_markdown(report: ModelReport) -> str:
@@ -17,26 +24,80 @@ def ledger_markdown(report: ModelReport) -> str:
         for layer in report.layers:
             formula = f"{layer.formula} = {layer.formula_values}" if layer.formula else ""
             name = "&emsp;" * layer.depth + f"{_cell(layer.name)} ({_cell(layer.type)})"
-            cells = (name, shapes(layer.output_shapes), number(layer.parameters), share(layer.parameters, report.parameters.total), formula)
-            lines.append(f"| {' | '.join(_bar(one) for one in cells)} | {MARKS[Verdict(layer.verdict)]} |")
+            cells = (shapes(layer.output_shapes), number(layer.parameters), share(layer.parameters, report.parameters.total), formula)
+            lines.append(f"| {name} | {' | '.join(map(_bar, cells))} | {MARKS[Verdict(layer.verdict)]} |")
         lines.append("")
     lines += _findings([report])
     return "\n".join(lines).rstrip() + "\n"
 
 
-def scan_markdown(report: Report) -> str:
-    """A table of models, then the findings."""
-    lines = ["## modelscan", "", "| Model | Format | Parameters | Bytes | Findings |", "|---|---|---:|---:|---|"]
-    for model in report.models:
-        counts = ", ".join(
-            f"{sum(one.severity == s and one.suppressed is None for one in model.findings)} {s}"
-            for s in Severity
-            if any(one.severity == s and one.suppressed is None for one in model.findings)
-        )
-        total = number(model.parameters.total) if model.readable else "unreadable"
-        lines.append(f"| `{_bar(_code(model.path))}` | {model.format or '?'} | {total} | {size(model.file_bytes)} | {counts or 'none'} |")
-    lines += ["", *_findings(report.models), *report.notes]
+def scan_markdown(report: Report, fails: Callable[[FindingReport], bool] = grave) -> str:
+    """A verdict, a table of models (those with findings first), the findings of each, folded where they fail nothing.
+
+    Bounded: a job summary may have 1 MiB, a comment 65,536 characters; what is left out is counted.
+    """
+    failing = sum(one.suppressed is None and fails(one) for model in report.models for one in model.findings)
+    many = f"{number(len(report.models))} model{'' if len(report.models) == 1 else 's'}"
+    unreadable = sum(not model.readable for model in report.models)
+    counts = _counted(report.count(severity) for severity in Severity)
+    sums = [many, *([f"{number(unreadable)} unreadable"] if unreadable else []), counts or "no findings"]
+    if failing:
+        sums.append(f"**{number(failing)} fail{'s' if failing == 1 else ''} the gate**")
+    lines = [f"## {'❌' if failing or unreadable else '✅'} modelscan", "", " · ".join(sums), ""]
+    ordered = sorted(report.models, key=lambda model: -_gravity(model))
+    if ordered:
+        lines += ["| | Model | Format | Parameters | Size | Findings |", "|---|---|---|---:|---:|---|"]
+        lines += [_row(model, fails) for model in ordered[:_ROWS]]
+        lines += [f"| | {number(len(ordered) - _ROWS)} more, without graver findings | | | | |"] if len(ordered) > _ROWS else []
+        lines.append("")
+    left = _FINDINGS
+    for model in ordered:
+        shown = [one for one in model.findings if one.severity != Severity.INFO and one.suppressed is None]
+        if shown and left > 0:
+            lines += _section(model, shown[: min(left, _OF_A_MODEL)], len(shown), fails)
+            left -= min(len(shown), _OF_A_MODEL)
+    if left <= 0:
+        lines += [f"Only {number(_FINDINGS)} findings are shown; the JSON report has all.", ""]
+    suppressed = sum(one.suppressed is not None for model in report.models for one in model.findings)
+    notes = [*report.notes, *([f"{number(suppressed)} suppressed by the policy"] if suppressed else [])]
+    lines += [f"> {_cell(note)}" for note in notes]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _gravity(model: ModelReport) -> int:
+    """The rank of the gravest finding that stands; -1 for none."""
+    return max((Severity(one.severity).rank for one in model.findings if one.suppressed is None), default=-1)
+
+
+def _counted(counts: Iterable[int]) -> str:
+    return ", ".join(f"{number(count)} {severity}" for severity, count in zip(Severity, counts, strict=True) if count)
+
+
+def _row(model: ModelReport, fails: Callable[[FindingReport], bool]) -> str:
+    standing = [one for one in model.findings if one.suppressed is None]
+    bad = not model.readable or any(map(fails, standing))
+    mark = "❌" if bad else "⚠️" if any(one.severity != Severity.INFO for one in standing) else "✅"
+    counts = _counted(sum(one.severity == severity for one in standing) for severity in Severity)
+    total = number(model.parameters.total) if model.readable else "unreadable"
+    cells = (mark, f"`{_bar(_code(model.path))}`", model.format or "?", total, size(model.file_bytes), counts or "none")
+    return f"| {' | '.join(cells)} |"
+
+
+def _section(model: ModelReport, shown: list[FindingReport], count: int, fails: Callable[[FindingReport], bool]) -> list[str]:
+    """The findings of one model: open when one of them fails the gate; what to do is said once a rule."""
+    many = f"{number(count)} finding{'' if count == 1 else 's'}"
+    is_open = " open" if any(map(fails, shown)) or not model.readable else ""
+    lines = [f"<details{is_open}><summary><code>{_html(model.path)}</code>: {many}</summary>", ""]
+    told = set()
+    for one in shown:
+        place = place_of(one)
+        lines.append(f"- **{one.code}** {one.severity}: {_cell(one.message)}{_cell(place)}")
+        if one.help and one.code not in told:
+            lines.append(f"  <br>→ {_cell(one.help)}")
+        told.add(one.code)
+    if count > len(shown):
+        lines.append(f"- … and {number(count - len(shown))} more")
+    return [*lines, "", "</details>", ""]
 
 
 def _summary(report: ModelReport) -> str:
@@ -60,6 +121,11 @@ def _findings(models: Iterable[ModelReport]) -> list[str]:
     return lines
 
 
+def _html(text: str) -> str:
+    """Text between tags, in which nothing is a tag or markup."""
+    return "".join(_ENTITIES.get(c, c) for c in escape(text))
+
+
 def _cell(text: str) -> str:
     """Text in which nothing is markup."""
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|~" else c for c in escape(text).replace("\n", " "))
@@ -70,4 +136,5 @@ def _code(text: str) -> str:
 
 
 def _bar(text: str) -> str:
-    return text.replace("|", "\\|") if "\\|" not in text else text
+    """A cell of a table that holds no markup: only the bar has a meaning in it."""
+    return text.replace("|", "\\|")

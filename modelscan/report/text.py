@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from modelscan.model import Severity, Verdict
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_COMMAND = re.compile(r"^((?:[ \t]|\x1b\[[0-9;]*m)*)::", re.MULTILINE)
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 MARKS = {
@@ -25,7 +26,13 @@ _ASCII = str.maketrans({"✓": "+", "≈": "~", "✗": "x", "×": "*", "─": "-
 
 
 def escape(text: str) -> str:
-    """A name from a file, made harmless: control, formatting and bidirectional characters are written as escapes."""
+    """A name from a file, made harmless.
+
+    Control, formatting and bidirectional characters are written as escapes; so is `##[`, which is a command to the runner of GitHub
+    Actions wherever it stands in a line of output.
+    """
+    if "##[" in text:
+        text = text.replace("##[", "#\\u{23}[")
     if text.isascii() and text.isprintable():
         return text
     return "".join(f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in _ESCAPED else c for c in text)
@@ -137,5 +144,6 @@ class Style:
         return self.paint(mark, _VERDICT_COLOURS[mark]) if mark in _VERDICT_COLOURS else mark
 
     def finish(self, text: str) -> str:
-        """The whole text as the stream can take it."""
+        """The whole text as the stream can take it; no line of it begins like a command to a CI runner (`::add-mask::…`)."""
+        text = _COMMAND.sub(r"\1\\u{3a}:", text) if "::" in text else text
         return text if self.unicode else text.translate(_ASCII)
