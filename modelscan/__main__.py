@@ -6,25 +6,43 @@ import os
 import sys
 
 FAULT = 2
+INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
 
 
 def main() -> None:
     """Run the command line; a fault of our own exits 2, never 1."""
+    _streams()
     try:
         from modelscan.cli import app
 
         app(prog_name="modelscan")
-    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(0)
     except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        if os.environ.get("MODELSCAN_DEBUG"):
-            raise
-        print(f"modelscan: a fault of our own: {type(error).__name__}: {error}", file=sys.stderr)
-        print("modelscan: set MODELSCAN_DEBUG=1 for the traceback", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - told with its own exit status, not with Python's 1, which says "findings"
+        _tell(error)
         sys.exit(FAULT)
+
+
+def _streams() -> None:
+    """What was closed by the caller leads nowhere: no pipe or file of ours may take its place. Without an output there is no report."""
+    for descriptor, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
+        if stream is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+    if sys.stdout is None:
+        print("modelscan: standard output is closed", file=sys.stderr)
+        sys.exit(FAULT)
+
+
+def _tell(error: Exception) -> None:
+    if os.environ.get("MODELSCAN_DEBUG"):
+        from traceback import print_exc
+
+        print_exc()
+        return
+    print(f"modelscan: a fault of our own: {type(error).__name__}: {error}", file=sys.stderr)
+    print("modelscan: set MODELSCAN_DEBUG=1 for the traceback", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ from modelscan.limits import Limits
 
 _LENGTH = struct.Struct("<Q")
 _CHUNK = 1 << 20
+_AHEAD = 256
+"""Files that may be finished before the one whose turn it is: what waits in memory while a slow file is read."""
 Answer = TypeVar("Answer", bound=Plain)
 """What is asked of each file: its report, or a view of it that was drawn where it was read."""
 
@@ -92,7 +94,7 @@ class Pool(Generic[Answer]):
         following = 0
         try:
             while following < len(paths):
-                self._employ(waiting, paths)
+                self._employ(waiting, paths, following + _AHEAD)
                 for worker in self._ready():
                     index = worker.index
                     assert index is not None  # noqa: S101 - only busy workers are ready
@@ -109,11 +111,11 @@ class Pool(Generic[Answer]):
                 self._end(worker)
             self.workers.clear()
 
-    def _employ(self, waiting: deque[int], paths: Sequence[str]) -> None:
-        """Give each free worker a path; hire as many as are needed."""
+    def _employ(self, waiting: deque[int], paths: Sequence[str], end: int) -> None:
+        """Give each free worker a path before `end`; hire as many as are needed."""
         self.workers = [worker for worker in self.workers if worker.pid > 0]
         free = [worker for worker in self.workers if worker.index is None]
-        while waiting and (free or len(self.workers) < self.jobs):
+        while waiting and waiting[0] < end and (free or len(self.workers) < self.jobs):
             if not free:
                 self.workers.append(self._start())
                 free.append(self.workers[-1])

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from modelscan.cli.common import interruptible
 from modelscan.cli.inspect import explain, inspect
 from modelscan.cli.rules import rule, rules
 from modelscan.cli.scan import scan
@@ -20,7 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (inspect, explain, scan, rules, rule, verify):
-    app.command()(_command)
+    app.command()(interruptible(_command))
 
 
 def _version(value: bool) -> None:

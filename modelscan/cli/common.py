@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import NoReturn
+from functools import wraps
+from typing import Any, NoReturn
 
 import typer
 
@@ -17,6 +18,7 @@ from modelscan.model import Shape
 from modelscan.report.text import Style
 
 USAGE = 2
+INTERRUPTED = 130
 
 
 class Colour(StrEnum):
@@ -29,8 +31,6 @@ class Colour(StrEnum):
 
 def style_of(colour: Colour) -> Style:
     """The style of standard output: its width, its encoding, and whether it wants colours (https://no-color.org)."""
-    if sys.stdout is None:
-        usage_error("standard output is closed")
     terminal = sys.stdout.isatty()
     wanted = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     columns = shutil.get_terminal_size((100, 24)).columns if terminal or "COLUMNS" in os.environ else 120
@@ -57,13 +57,24 @@ def usage_errors() -> Iterator[None]:
         usage_error(str(error))
 
 
+def interruptible(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, whose interruption exits 130 whatever the command line library makes of it (older ones: 1, which says "findings")."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+
+    return run
+
+
 def emit(text: str) -> None:
     """A text on standard output; what its encoding cannot print is escaped.
 
     A reader that has seen enough (`| head`) ends the output, not the command: its exit status still tells what was found.
     """
-    if sys.stdout is None:
-        usage_error("standard output is closed")
     encoding = sys.stdout.encoding or "utf-8"
     try:
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
