@@ -16,12 +16,14 @@ from modelscan._version import __version__
 
 if TYPE_CHECKING:
     from modelscan.api import inspect, scan
+    from modelscan.extend import teach
     from modelscan.ledger import LayerReport, ModelReport, Report
     from modelscan.model import Finding, Layer, Model, Severity, Verdict
 
 _HOMES = {
     "inspect": "modelscan.api",
     "scan": "modelscan.api",
+    "teach": "modelscan.extend",
     "LayerReport": "modelscan.ledger",
     "ModelReport": "modelscan.ledger",
     "Report": "modelscan.ledger",
@@ -44,6 +46,7 @@ __all__ = [
     "__version__",
     "inspect",
     "scan",
+    "teach",
 ]
 
 

@@ -54,10 +54,15 @@ class Choice:
     isolated: bool = False
 
     def settings(self) -> Settings:
-        """The settings that hold; raises `ConfigError`."""
+        """The settings that hold, with the formulas of custom layers made known; raises `ConfigError`."""
         from modelscan import config
 
-        return config.load(self.overrides, config=self.file, isolated=self.isolated)
+        found = config.load(self.overrides, config=self.file, isolated=self.isolated)
+        if found.layers or found.plugins:
+            from modelscan.extend import install
+
+            install(found.layers, found.plugins)
+        return found
 
     def gate(self, *, with_baseline: bool = True) -> Gate:
         """The gate of these settings; raises `ConfigError`."""
