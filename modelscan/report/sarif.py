@@ -86,7 +86,11 @@ def _artifact(model: ModelReport) -> dict[str, Any]:
 def _location(path: str) -> dict[str, str]:
     """The path as a URI; relative ones are seen from the root of the sources."""
     plain = posixpath.normpath(path.replace(os.sep, "/"))
-    uri = quote(os.fsencode(plain), safe="/!$&'()*+,;=@~-._")
+    try:
+        data = os.fsencode(plain)
+    except UnicodeEncodeError:  # half a character, which no path on disk has
+        data = plain.encode("utf-8", "backslashreplace")
+    uri = quote(data, safe="/!$&'()*+,;=@~-._")
     return {"uri": f"file://{uri}"} if plain.startswith("/") else {"uri": uri, "uriBaseId": "%SRCROOT%"}
 
 

@@ -1,0 +1,171 @@
+"""Where reports go: `--format`, `-o`, several at once, standard output; model by model where the format allows it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+import typer
+
+from modelscan.cli.common import Colour
+from modelscan.cli.output import Output, Outputs, ScanFormat, outputs_of
+from modelscan.ledger import FindingReport, LayerReport, ModelReport, Report
+from modelscan.settings import Thresholds
+from tests.report.machine import check
+
+ROOT = Path(__file__).parent.parent
+GOOD, BAD = ROOT / "fixtures" / "good", ROOT / "fixtures" / "bad"
+MACHINE = [str(one) for one in ScanFormat]
+
+
+def run(*arguments, cwd=ROOT):
+    plain = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "NO_COLOR")}
+    return subprocess.run(
+        [sys.executable, "-m", "modelscan", *map(str, arguments)],
+        capture_output=True,
+        check=False,
+        cwd=cwd,
+        env=plain | {"PYTHONPATH": str(ROOT)},
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("name", MACHINE)
+def test_stdout_parses_and_two_runs_give_the_same_bytes(name):
+    call = ("scan", "fixtures/good", "fixtures/bad", "fixtures/saved_model", "--format", name)
+    first, second = run(*call, "--jobs", 1), run(*call, "--jobs", 2)
+    assert (first.returncode, first.stderr) == (1, b"")
+    assert first.stdout == second.stdout
+    report = json.loads(run(*call[:-1], "json").stdout)
+    check(name, first.stdout.decode(), report)
+
+
+def outputs(*wanted, format=None):
+    return [(str(one.format), one.path) for one in outputs_of(wanted, format)]
+
+
+def test_the_table_stays_on_stdout_unless_told():
+    assert outputs() == [("table", "-")]
+    assert outputs("a.sarif", "b.xml") == [("sarif", "a.sarif"), ("junit", "b.xml"), ("table", "-")]
+    assert outputs("a.sarif", "github:-") == [("sarif", "a.sarif"), ("github", "-")]
+    assert outputs(format=ScanFormat.JSON) == [("json", "-")]
+    assert outputs("sarif:x", format=ScanFormat.MARKDOWN) == [("sarif", "x"), ("markdown", "-")]
+
+
+def test_a_format_is_that_of_the_files_that_do_not_say_their_own():
+    assert outputs("out", format=ScanFormat.JSON) == [("json", "out")]
+    assert outputs("out.json", format=ScanFormat.SARIF) == [("sarif", "out.json")]
+    assert outputs("-", format=ScanFormat.JSONL) == [("jsonl", "-")]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("a.json", "json"),
+        ("a.jsonl", "jsonl"),
+        ("a.ndjson", "jsonl"),
+        ("a.SARIF", "sarif"),
+        ("a.sarif.json", "sarif"),
+        ("x/a.xml", "junit"),
+        ("a.md", "markdown"),
+        ("a.txt", "table"),
+        ("junit:a", "junit"),
+        ("table:a.json", "table"),
+        ("sarif:C:/x", "sarif"),
+    ],
+)
+def test_formats_by_name(path, name):
+    assert outputs(path)[0][0] == name
+
+
+@pytest.mark.parametrize(
+    ("wanted", "format"),
+    [
+        (("a.out",), None),
+        (("a.sarif",), ScanFormat.JSON),
+        (("json:a", "sarif:./a"), None),
+        (("json:-", "-"), None),
+        (("yaml:a.yaml",), None),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(wanted, format):
+    with pytest.raises(typer.Exit) as caught:
+        outputs_of(wanted, format)
+    assert caught.value.exit_code == 2
+
+
+def test_several_reports_of_one_scan(tmp_path):
+    files = [tmp_path / name for name in ("r.json", "r.jsonl", "r.sarif", "r.xml", "r.md", "r.txt", "r.github")]
+    wanted = [str(path) for path in files[:-1]] + [f"github:{files[-1]}"]
+    done = run("scan", "fixtures/bad", *(part for one in wanted for part in ("-o", one)))
+    assert done.returncode == 1
+    assert done.stdout.startswith("✗ fixtures/bad/edited_units.h5".encode())
+    report = json.loads(files[0].read_text())
+    for path, name in zip(files, ("json", "jsonl", "sarif", "junit", "markdown", "table", "github"), strict=True):
+        check(name, path.read_text(encoding="utf-8"), report)
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_scan(tmp_path):
+    (tmp_path / "folder.json").mkdir()
+    for where in ("missing/report.json", "folder.json"):
+        done = run("scan", GOOD, "-o", tmp_path / where)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert done.stderr.startswith(b"modelscan: -o ")
+    assert run("scan", "missing.onnx", "-o", tmp_path / "new.sarif").returncode == 2
+    assert not (tmp_path / "new.sarif").exists()
+
+
+def test_names_on_disk_reach_no_terminal(tmp_path):
+    names = [
+        "evil\x1b[2J.keras",
+        "two\nlines.keras",
+        "\u202egnp.keras",
+        "##[error]x.keras",
+        "::error::x.keras",
+        os.fsdecode(b"\xff\xfe.keras"),
+        "a,b:c%.keras",
+        "-o.keras",
+    ]
+    for name in names:
+        shutil.copy(GOOD / "simple_rnn.keras", tmp_path / name)
+        shutil.copy(BAD / "page.h5", tmp_path / f"{name}.h5")
+    report = json.loads(run("scan", ".", "-f", "json", cwd=tmp_path).stdout)
+    assert len(report["models"]) == 2 * len(names)
+    for name in MACHINE:
+        done = run("scan", ".", "-f", name, cwd=tmp_path)
+        check(name, done.stdout.decode(), report)
+        assert b"\x1b" not in done.stderr
+
+
+def big(number):
+    layers = tuple(LayerReport(f"layer_{i}", f"layer_{i}", "Dense", 0, (), (), (), 1, 1, 0, 1, "a", "b", "match", ()) for i in range(200))
+    found = (FindingReport("PAR001", "weight-mismatch", "high", f"in {number}"),)
+    return ModelReport(f"model_{number}.onnx", "onnx", True, 10, layers=layers, findings=found)
+
+
+def test_lines_are_written_model_by_model(tmp_path):
+    target = tmp_path / "report.jsonl"
+    writer = Outputs([Output(ScanFormat.JSONL, str(target))], Thresholds(), Colour.NEVER)
+    with writer.opened():
+        for number in range(3):
+            writer.model(big(number))
+            assert [json.loads(line)["path"] for line in target.read_text().splitlines()] == [f"model_{i}.onnx" for i in range(number + 1)]
+        writer.end(Report())
+    assert json.loads(target.read_text().splitlines()[-1])["summary"]["findings"]["high"] == 3
+
+
+@pytest.mark.parametrize("name", ["jsonl", "sarif"])
+def test_memory_does_not_grow_with_the_layers_of_many_models(tmp_path, name):
+    writer = Outputs([Output(ScanFormat(name), str(tmp_path / "report"))], Thresholds(), Colour.NEVER)
+    with writer.opened():
+        writer.model(big(0))
+        tracemalloc.start()
+        for number in range(300):
+            writer.model(big(number))
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert kept < (20_000 if name == "jsonl" else 500_000), "300 models of 200 layers are some 30 MB"
