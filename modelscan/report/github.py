@@ -10,7 +10,7 @@ from collections.abc import Callable
 from modelscan.ledger import FindingReport, Report
 from modelscan.model import Severity
 from modelscan.report.findings import grave, place_of
-from modelscan.report.text import escape
+from modelscan.report.text import escape, plain_path
 
 
 def github_annotations(report: Report, fails: Callable[[FindingReport], bool] = grave) -> str:
@@ -31,7 +31,7 @@ def github_annotations(report: Report, fails: Callable[[FindingReport], bool] = 
 def _line(kind: str, path: str, one: FindingReport) -> str:
     said = escape(one.message) + place_of(one)
     told = f"{said}\n{one.help}" if one.help else said
-    return f"::{kind} file={_property(escape(path))},title={_property(f'{one.code} {one.name}')}::{_data(told)}"
+    return f"::{kind} file={_property(escape(plain_path(path)))},title={_property(f'{one.code} {one.name}')}::{_data(told)}"
 
 
 def _data(text: str) -> str:

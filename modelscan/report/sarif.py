@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +12,7 @@ from modelscan.fingerprint import fingerprints
 from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.model import Severity
 from modelscan.report.json import dumps
-from modelscan.report.text import escape
+from modelscan.report.text import escape, plain_path
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = {
@@ -85,7 +84,7 @@ def _artifact(model: ModelReport) -> dict[str, Any]:
 
 def _location(path: str) -> dict[str, str]:
     """The path as a URI; relative ones are seen from the root of the sources."""
-    plain = posixpath.normpath(path.replace(os.sep, "/"))
+    plain = plain_path(path)
     try:
         data = os.fsencode(plain)
     except UnicodeEncodeError:  # half a character, which no path on disk has
@@ -95,7 +94,7 @@ def _location(path: str) -> dict[str, str]:
 
 
 def _results(at: int, model: ModelReport, index: Mapping[str, int]) -> list[dict[str, Any]]:
-    place = posixpath.normpath(model.path.replace(os.sep, "/"))
+    place = plain_path(model.path)
     marks = fingerprints(place, model.findings)
     return [_result(at, model, one, index[one.code], mark) for one, mark in zip(model.findings, marks, strict=True)]
 

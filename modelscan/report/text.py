@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -36,6 +38,11 @@ def escape(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in _ESCAPED else c for c in text)
+
+
+def plain_path(path: str) -> str:
+    """A path as other programs know it: with `/`, without `./` before it."""
+    return posixpath.normpath(path.replace(os.sep, "/"))
 
 
 def width(text: str) -> int:
