@@ -46,8 +46,10 @@ fixtures: $(VENV)/.dev ## build fixtures/ anew with the real frameworks
 fuzz: $(VENV)/.dev ## mutate files bytewise, seeded
 	$(BIN)/python -m tests.fuzz
 
-docs: $(VENV)/.dev ## write the pages of the rules from their docstrings
+docs: $(VENV)/.dev ## write the pages of the rules from their docstrings, what commands print, the pictures
 	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.console
+	$(BIN)/python -m docs.pictures
 
 clean: ## remove what was set up
 	rm -rf $(VENV) .venv-peers bench/out .pytest_cache .ruff_cache .mypy_cache

@@ -43,7 +43,7 @@ def test_explain_derives_a_layer():
     assert lines[0] == "simple_rnn · SimpleRNN · (None, 5, 10) → (None, 128)"
     assert lines[1].split()[:9] == ["kernel", "inputs", "×", "units", "10", "×", "128", "=", "1,280"]
     assert "stored (10, 128) float32, 5,120 B at byte" in lines[1]
-    assert lines[4].strip() == "units × (inputs + units + 1) = 128 × (10 + 128 + 1) = 17,792   ✓"
+    assert lines[4].split() == "units × (inputs + units + 1) = 128 × (10 + 128 + 1) = 17,792 ✓".split()
 
 
 @pytest.mark.parametrize(

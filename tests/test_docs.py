@@ -1,14 +1,12 @@
 """What is generated is up to date, every rule is documented, every command in the README runs as shown."""
 
-import os
+import html
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from docs import console, pictures
 from docs.generate import pages
 from modelscan.rules import all_rules
 
@@ -29,20 +27,28 @@ def test_every_rule_has_its_headings(rule):
     assert rule.help
 
 
-def shown():
-    """Commands of the README with the output that it shows for them."""
-    text = (ROOT / "README.md").read_text()
-    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, output = part.partition("\n")
-            if command.startswith("modelscan "):
-                yield command, output.rstrip()
+@pytest.mark.parametrize(
+    ("command", "output"), [pair for page in console.PAGES for pair in console.commands(page)], ids=lambda one: one[:40]
+)
+def test_the_pages_show_what_is_printed(command, output):
+    assert console.printed(command) == output, "run `make docs`"
 
 
-@pytest.mark.parametrize(("command", "output"), list(shown()), ids=lambda one: one[:40])
-def test_the_readme_shows_what_is_printed(command, output):
-    call = [sys.executable, "-m", *shlex.split(command)]
-    done = subprocess.run(
-        call, capture_output=True, text=True, cwd=ROOT, check=False, encoding="utf-8", env=os.environ | {"COLUMNS": "120"}
-    )
-    assert done.stdout.rstrip() == output
+@pytest.mark.parametrize("name", pictures.PICTURES)
+def test_the_pictures_show_what_is_printed(name):
+    drawn = re.sub(r"<style>.*?</style>", "", (pictures.IMAGES / f"{name}.svg").read_text(), flags=re.DOTALL)
+    command, columns = pictures.PICTURES[name]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", pictures.printed(command, columns))
+    words = "".join(f"$ {command} {plain}".split())
+    assert words in "".join(html.unescape(re.sub(r"<[^>]+>", "", drawn)).split()), "run `make docs`"
+
+
+def test_every_picture_is_used_and_every_link_leads_somewhere():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
+    linked = set()
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+                linked.add((page.parent / target).resolve())
+    assert set((ROOT / "docs" / "images").glob("*.svg")) <= linked

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from modelscan.ledger import LayerReport, ModelReport, WeightReport
 from modelscan.report.text import Style, escape, number, pad, shape, shapes, width
 
-_GOOD = ("match", "inferred", "empty")
+_BETWEEN = 12
+"""Columns between those of a weight's line."""
 
 
 def explain(report: ModelReport, style: Style, layers: Sequence[LayerReport] | None = None) -> str:
@@ -29,7 +30,7 @@ def _layer(report: ModelReport, layer: LayerReport, style: Style) -> Iterator[st
     columns = _columns(layer.weights)
     for weight in layer.weights:
         yield from _weight(weight, columns, style)
-    yield from _sum(layer, style)
+    yield from _sum(layer, style, sum(columns) + _BETWEEN)
     yield from _witnesses(layer)
     if layer.tied:
         yield f"  {number(layer.tied)} of these are shared with a layer above and counted there"
@@ -54,17 +55,18 @@ def _container(report: ModelReport, layer: LayerReport) -> Iterator[str]:
     yield f"  sum of {len(parts)} parts with parameters = {number(layer.parameters)}"
 
 
-def _columns(weights: Sequence[WeightReport]) -> tuple[int, int, int, int]:
-    """Widths of role, symbols, values and count."""
+def _columns(weights: Sequence[WeightReport]) -> tuple[int, int, int, int, int]:
+    """Widths of role, symbols, values, count and what is stored."""
     return (
         max((width(escape(one.role or one.name or "?")) for one in weights), default=0),
         max((width(one.formula or "") for one in weights), default=0),
         max((width(one.formula_values or "") for one in weights), default=0),
         max((width(number(one.elements)) for one in weights), default=0),
+        max((width(_stored(one)) for one in weights), default=0),
     )
 
 
-def _weight(weight: WeightReport, columns: tuple[int, int, int, int], style: Style) -> Iterator[str]:
+def _weight(weight: WeightReport, columns: tuple[int, int, int, int, int], style: Style) -> Iterator[str]:
     role = escape(weight.role or weight.name or "?")
     symbols, values = weight.formula or "", weight.formula_values or ""
     several = any("×" in one for one in (symbols, values))
@@ -72,7 +74,7 @@ def _weight(weight: WeightReport, columns: tuple[int, int, int, int], style: Sty
         pad(role, columns[0]),
         pad(symbols, columns[1]),
         f"{pad(values if several else '', columns[2], True)} {'=' if several else ' '} {pad(number(weight.elements), columns[3], True)}",
-        _stored(weight),
+        pad(_stored(weight), columns[4]),
     ]
     yield f"  {'   '.join(parts)}   {style.mark(weight.verdict)}".rstrip()
     if weight.problem:
@@ -95,19 +97,20 @@ def _stored(weight: WeightReport) -> str:
     return f"stored {shape(weight.stored_shape)} {escape(weight.stored_dtype or '?')}{nbytes}{at}{kind}"
 
 
-def _sum(layer: LayerReport, style: Style) -> Iterator[str]:
+def _sum(layer: LayerReport, style: Style, column: int) -> Iterator[str]:
+    """The whole formula; its mark stands below those of the weights where there is room."""
     mark = style.mark(layer.verdict)
     if layer.formula is None:
         if layer.parameters or layer.weights:
             reason = "no formula is known for this type; counted from the store" if layer.verdict == "unknown" else ""
-            yield f"  {number(layer.parameters)} {reason}   {mark}".rstrip()
+            yield f"  {pad(f'{number(layer.parameters)} {reason}', column)}   {mark}".rstrip()
         else:
             yield "  no parameters"
         return
     values = f" = {layer.formula_values}" if layer.formula_values != layer.formula else ""
     total = number(layer.parameters)
     ending = f" = {total}" if total not in (layer.formula_values, layer.formula) else ""
-    yield f"  {layer.formula}{values}{ending}   {mark}"
+    yield f"  {pad(f'{layer.formula}{values}{ending}', column)}   {mark}"
 
 
 def _witnesses(layer: LayerReport) -> Iterator[str]:

@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.model import Severity
-from modelscan.report.text import Style, escape, number
+from modelscan.report.text import Style, escape, number, width
 
 _MOST = 50
 """Findings of one rule that are written out; the rest is counted."""
@@ -26,8 +26,13 @@ def finding_lines(findings: Iterable[FindingReport], style: Style, indent: str =
         if seen[one.code] > _MOST:
             continue
         head = f"{one.code} {one.severity}"
-        text = escape(one.message) + place_of(one)
-        lines = wrap(text, max(30, style.columns - len(indent) - len(head) - 2), break_on_hyphens=False) or [""]
+        room = max(30, style.columns - len(indent) - len(head) - 2)
+        text, place = escape(one.message), place_of(one)
+        lines = wrap(text, room, break_on_hyphens=False) or [""]
+        if width(lines[-1] + place) <= room:
+            lines[-1] += style.paint(place, "dim")
+        else:
+            lines += [style.paint(line, "dim") for line in wrap(place[2:-1], room, break_on_hyphens=False)]
         yield f"{indent}{style.paint(head, Severity(one.severity))}  {lines[0]}"
         for line in lines[1:]:
             yield f"{indent}{' ' * len(head)}  {line}"
@@ -74,7 +79,11 @@ def scan_text(report: Report, style: Style, fails: Callable[[FindingReport], boo
     sums = [f"{number(len(report.models))} model{'s' if len(report.models) != 1 else ''}"]
     sums += [f"{number(unreadable)} unreadable"] if unreadable else []
     sums += [f"{number(report.skipped)} other file{'s' if report.skipped != 1 else ''}"] if report.skipped else []
-    lines += ["", f"{' · '.join(sums)} · {counts or style.paint('no findings', 'green')}", *map(escape, report.notes)]
+    failing = sum(one.suppressed is None and fails(one) for model in report.models for one in model.findings)
+    stopped = f"{number(failing)} fail{'s' if failing == 1 else ''} the gate"
+    verdict = f" · {style.paint(stopped, 'bold')}" if failing else ""
+    mark = style.paint("✗", "red") if failing or unreadable else style.paint("✓", "green")
+    lines += ["", f"{mark} {' · '.join(sums)} · {counts or style.paint('no findings', 'green')}{verdict}", *map(escape, report.notes)]
     return style.finish("\n".join(lines))
 
 
@@ -85,6 +94,7 @@ def _head(model: ModelReport, style: Style, fails: Callable[[FindingReport], boo
     told = any(one.severity != Severity.INFO for one in standing)
     mark = style.paint("✗", "red") if bad else style.paint("!", "yellow") if told else style.paint("✓", "green")
     notes = sum(one.severity == Severity.INFO for one in standing)
-    parts = [model.format or "unknown", f"{number(model.parameters.total)} parameters" if model.readable else "unreadable"]
+    parts = [model.format] if model.format else []
+    parts.append(f"{number(model.parameters.total)} parameters" if model.readable else "unreadable")
     parts += [f"{notes} note{'s' if notes != 1 else ''}"] if notes else []
     return f"{mark} {style.paint(escape(model.path), 'bold')}{style.paint(' · ' + ' · '.join(parts), 'dim')}"

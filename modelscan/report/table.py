@@ -74,12 +74,14 @@ def _table(report: ModelReport, style: Style, view: View) -> list[str]:
     shown = [index for index, wide in enumerate(columns) if wide]
     formula = max(0, style.columns - _MARGIN - sum(columns[index] + _GAP for index in shown) - 3)
     formula = formula if formula >= _LEAST_FORMULA else 0
-    widest = min(formula, max((width(row.formula) for row in rows), default=0))
-    lines = [" " * _MARGIN + _joined([pad(_HEADS[i], columns[i], _RIGHT[i]) for i in shown], pad("Formula", widest) if widest else "", " ")]
-    lines.append(" " + style.paint("─" * min(style.columns - 1, width(lines[0]) + 2), "dim"))
-    for row in rows:
+    texts = [
+        row.formula if width(row.formula) <= formula else shorten(row.numbers or row.formula, formula) if formula else "" for row in rows
+    ]
+    widest = max(map(width, ("Formula", *texts))) if any(texts) else 0
+    head = " " * _MARGIN + _joined([pad(_HEADS[i], columns[i], _RIGHT[i]) for i in shown], pad("Formula", widest) if widest else "", " ")
+    lines = [style.paint(head, "bold"), " " + style.paint("─" * min(style.columns - 1, width(head)), "dim")]
+    for row, text in zip(rows, texts, strict=True):
         cells = [pad(shorten(row.cells[i], columns[i]), columns[i], _RIGHT[i]) for i in shown]
-        text = row.formula if width(row.formula) <= widest else shorten(row.numbers or row.formula, widest) if widest else ""
         line = " " * _MARGIN + _joined(cells, pad(text, widest) if widest else "", style.mark(row.mark) if row.mark else " ")
         lines.append(style.paint(line, "dim") if row.dim else line)
     return lines
@@ -125,7 +127,7 @@ def _rows(report: ModelReport, view: View) -> Iterator[_Row]:
             _formula(layer),
             layer.formula_values or "",
             layer.verdict,
-            layer.container and not folded,
+            (layer.container and not folded) or (layer.verdict == "empty" and not layer.parameters),
         )
         if view.weights:
             yield from (_weight_row(one, indent) for one in layer.weights)
