@@ -116,6 +116,31 @@ def test_a_hugging_face_cache_links_its_files_into_snapshots(tmp_path):
     assert all(one.readable for one in scan([str(snapshot)]).models)
 
 
+def test_a_hugging_face_folder_as_people_upload_it(tmp_path):
+    """One model in several formats, external data in shards, and everything else that lies beside it."""
+    from onnx.external_data_helper import convert_model_to_external_data
+
+    (tmp_path / "onnx").mkdir()
+    for name in ("model", "decoder_model"):
+        model = gemm_model()
+        convert_model_to_external_data(model, all_tensors_to_one_file=False, size_threshold=0)
+        for at, tensor in enumerate(model.graph.initializer):
+            place = {entry.key: entry for entry in tensor.external_data}
+            place["location"].value = f"{name}.onnx_data" + (f"_{at}" if at else "")
+            (tmp_path / "onnx" / place["location"].value).write_bytes(tensor.raw_data)
+            tensor.ClearField("raw_data")
+        (tmp_path / "onnx" / f"{name}.onnx").write_bytes(model.SerializeToString())
+    legacy_h5(tmp_path / "tf_model.h5")
+    for name in ("README.md", "config.json", "tokenizer.json", ".gitattributes", "pytorch_model.bin", "model.safetensors"):
+        (tmp_path / name).write_text("{}")
+    listed, _ = names(tmp_path)
+    assert listed == ["tf_model.h5", "onnx/decoder_model.onnx", "onnx/model.onnx"]
+    report = scan([str(tmp_path)])
+    for one in report.models:
+        assert (one.readable, one.parameters.total) == (True, 15), one.path
+        assert [found.name for found in one.findings if found.severity != "info"] == []
+
+
 def test_special_files_are_reported_and_never_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.onnx")
     os.mkfifo(tmp_path / "pipe")

@@ -1,6 +1,8 @@
 """MLflow folders: files found through MLmodel, signatures held against the model."""
 
+import contextlib
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -161,3 +163,36 @@ def test_what_is_no_mlmodel_is_left_alone(tmp_path, text):
     (tmp_path / "MLmodel").write_text(text)
     (tmp_path / "model.onnx").write_bytes(gemm_model().SerializeToString())
     assert len(scan([str(tmp_path)]).models) == 1
+
+
+HOSTILE = {
+    "backslashes": lambda n: 'a: "' + "\\" * n + '"',
+    "backslashes without end": lambda n: 'a: "' + "\\" * n,
+    "quotes": lambda n: "a: " + '"' * n,
+    "escaped quotes": lambda n: 'a: "' + '\\"' * (n // 2),
+    "one word": lambda n: "a" * n,
+    "colons": lambda n: "a:" * (n // 2),
+    "spaces": lambda n: "a" + " " * n + "x",
+    "dashes": lambda n: "- " * (n // 2),
+    "a text over many lines": lambda n: "a: '" + "x\n" * (n // 2),
+    "backslashes over many lines": lambda n: 'a: "' + ("\\" * 61 + "\n") * (n // 62),
+    "keys": lambda n: "a: b\n" * (n // 5),
+    "items": lambda n: "a:\n" + "- b\n" * (n // 4),
+    "nesting": lambda n: "".join(" " * i + "a:\n" for i in range(int((2 * n) ** 0.5))),
+}
+
+
+@pytest.mark.parametrize("build", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_text_takes_no_longer_than_its_length(build):
+    def seconds(text):
+        best = 1e9
+        for _ in range(3):
+            start = time.process_time()
+            with contextlib.suppress(ValueError):
+                parse(text)
+            best = min(best, time.process_time() - start)
+        return best
+
+    small, large = seconds(build(16_000)), seconds(build(256_000))
+    assert large < max(0.05, 50 * small), "sixteen times the text, far more than sixteen times the work"
+    assert large < 2
