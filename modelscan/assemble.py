@@ -11,6 +11,7 @@ from modelscan.census import operators
 from modelscan.formula import Formula, Symbol
 from modelscan.ledger import FindingReport, LayerReport, ModelReport, Parameters, TensorReport, WeightReport
 from modelscan.model import Account, Finding, Model, Row, StoredTensor, TensorInfo, Totals, WeightSpec
+from modelscan.targets.loading import loads_in
 from modelscan.targets.onnxruntime import oldest_release
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def assemble(
 
 
 def _census(model: Model) -> dict[str, Any]:
-    """What policy and views ask a graph for: its operators, and the first ONNX Runtime that is known to load the file."""
+    """What policy and views ask for: a graph's operators, the first ONNX Runtime that loads the file, what is known of Keras 2 and 3."""
     found: dict[str, Any] = {}
     counts = operators(model.graph)
     if counts:
@@ -56,6 +57,9 @@ def _census(model: Model) -> dict[str, Any]:
     opsets, ir_version = model.facts.get("opsets"), model.facts.get("ir_version")
     if model.format == "onnx" and isinstance(opsets, Mapping) and (release := oldest_release(opsets, ir_version)) is not None:
         found["onnxruntime"] = f">={release}"
+    loading = loads_in(model)
+    if loading:
+        found["loads_in"] = loading
     return found
 
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tests.hostile import clean_files, containers, hdf5_files, keras_files, onnx_files, onnx_more, tensorflow_files, value_files  # noqa: F401 - they register what they build
+from tests.hostile import (  # noqa: F401 - they register what they build
+    clean_files,
+    containers,
+    hdf5_files,
+    keras_files,
+    loading_files,
+    onnx_files,
+    onnx_more,
+    tensorflow_files,
+    value_files,
+)
 from tests.hostile.exhibit import BAD, CLEAN, Exhibit
 
 

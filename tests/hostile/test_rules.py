@@ -34,6 +34,7 @@ ELSEWHERE = {
     "budget-untold": "tests/test_policy.py::test_weights_without_an_architecture_have_no_costs",
     "breaks-callers": "tests/test_policy.py::test_against_a_file",
     "suppression-expired": "tests/test_policy.py::test_an_expired_suppression_is_a_finding",
+    "lambda-refused": "tests/targets/test_loading.py::test_a_python_lambda",
     "opset-below-guarantee": "tests/test_policy.py::test_an_old_operator_set_is_a_note",
 }
 """Rules that need more than a file, or than one configuration: the test that shows them, on both sides."""

@@ -107,8 +107,8 @@ def _declare(graph: MetaGraph, found: dict[str, Weight], program: Program) -> No
             weight.name = _best(one.variable.name, key)
             weight.declared = weight.declared or one.variable.shape
             weight.trainable = one.variable.trainable
-    for key, switch in _switches(graph.objects).items():
-        key = program.copies.get(key, key)
+    for listed, switch in _switches(graph.objects).items():
+        key = program.copies.get(listed, listed)
         if key in found:
             found[key].trainable = switch
     trainable = {one.name.partition(":")[0] for one in graph.collections.get("trainable_variables", ())}
