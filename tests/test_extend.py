@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -156,3 +157,8 @@ def test_a_hyperparameter_that_is_not_there_is_a_finding(gated):
     report = inspect(gated[0][0])
     assert [one.name for one in report.findings if one.severity == "high"] == ["invalid-hyperparameter"]
     assert report.layer("gated").parameters == gated[1]["gated"]
+
+
+def test_the_page_shows_the_table_that_is_used():
+    root = Path(__file__).parent.parent
+    assert (root / "docs" / "examples" / "custom-layers.toml").read_text() in (root / "docs" / "custom-layers.md").read_text()
