@@ -117,6 +117,9 @@ def test_a_report_that_cannot_be_written_is_told_before_the_scan(tmp_path):
         assert done.stderr.startswith(b"modelscan: -o ")
     assert run("scan", "missing.onnx", "-o", tmp_path / "new.sarif").returncode == 2
     assert not (tmp_path / "new.sarif").exists()
+    (tmp_path / "old.jsonl").write_text("old")
+    assert run("scan", "missing.onnx", "-o", tmp_path / "old.jsonl").returncode == 2
+    assert (tmp_path / "old.jsonl").read_text() == "old"
 
 
 def test_names_on_disk_reach_no_terminal(tmp_path):

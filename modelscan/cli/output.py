@@ -121,7 +121,7 @@ class Outputs:
 
     @contextmanager
     def opened(self) -> Iterator[Outputs]:
-        """Opens what is written while the scan goes on; asks of the rest whether it can be written, before hours are spent."""
+        """Asks of every file whether it can be written, before hours are spent; closes at the end what was written meanwhile."""
         from modelscan.report.jsonl import JsonLines
 
         with self._files:
@@ -191,13 +191,15 @@ class Outputs:
             file.write(text if text.endswith("\n") or not text else f"{text}\n")
 
     def _appender(self, path: str) -> Callable[[str], None]:
-        with _told(path):
-            file: IO[str] = self._files.enter_context(open(path, "w", encoding="utf-8", newline="\n"))  # noqa: SIM115 - the stack closes it
+        """Writes whole lines; the file is opened with the first one, so that a call that comes to nothing leaves an old report alone."""
+        opened: list[IO[str]] = []
 
         def write(text: str) -> None:
             with _told(path):
-                file.write(text)
-                file.flush()
+                if not opened:
+                    opened.append(self._files.enter_context(open(path, "w", encoding="utf-8", newline="\n")))  # noqa: SIM115 - the stack closes it
+                opened[0].write(text)
+                opened[0].flush()
 
         return write
 

@@ -21,7 +21,8 @@ def junit(report: Report, fails: Callable[[FindingReport], bool] = grave) -> str
     for key in ("tests", "failures", "errors"):
         top.set(key, str(sum(int(suite.get(key, "0")) for suite in top)))
     ElementTree.indent(top)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(top, encoding="unicode")}\n'
+    text = ElementTree.tostring(top, encoding="us-ascii").decode("ascii")  # the same in every encoding that a stream may have
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
 def _suite(model: ModelReport, fails: Callable[[FindingReport], bool]) -> ElementTree.Element:

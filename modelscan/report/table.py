@@ -14,7 +14,7 @@ from modelscan.report.text import Style, escape, number, pad, shapes, share, sho
 
 _MARGIN = 2
 _GAP = 2
-_LEAST_FORMULA = 18
+_LEAST_FORMULA = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class _Row:
 
 _HEADS = ("Layer (type)", "Output shape", "Params", "Share")
 _RIGHT = (False, False, True, True)
+_SHARE, _FORMULA = 3, 4
 
 
 def as_text(report: ModelReport) -> str:
@@ -70,10 +71,14 @@ def _title(report: ModelReport, style: Style) -> str:
 
 def _table(report: ModelReport, style: Style, view: View) -> list[str]:
     rows = list(_rows(report, view))
-    columns = _columns(rows, style.columns)
-    shown = [index for index, wide in enumerate(columns) if wide]
-    formula = max(0, style.columns - _MARGIN - sum(columns[index] + _GAP for index in shown) - 3)
-    formula = formula if formula >= _LEAST_FORMULA else 0
+    for drop in ((), (_SHARE,), (_FORMULA,)):  # the share goes before the formula does
+        columns = _columns(rows, style.columns, drop)
+        shown = [index for index, wide in enumerate(columns) if wide]
+        formula = max(0, style.columns - _MARGIN - sum(columns[index] + _GAP for index in shown) - 3)
+        if _FORMULA in drop:
+            formula = 0
+        elif formula >= _LEAST_FORMULA:
+            break
     texts = [
         row.formula if width(row.formula) <= formula else shorten(row.numbers or row.formula, formula) if formula else "" for row in rows
     ]
@@ -91,15 +96,14 @@ def _joined(cells: Sequence[str], formula: str, mark: str) -> str:
     return (" " * _GAP).join([*cells, *([formula] if formula else [])]) + f" {mark}"
 
 
-def _columns(rows: Sequence[_Row], available: int) -> list[int]:
+def _columns(rows: Sequence[_Row], available: int, drop: Sequence[int]) -> list[int]:
     """Width of each column; names give way first, then the share, then the shapes are dropped."""
     wide = [max([width(_HEADS[index]), *(width(row.cells[index]) for row in rows)]) for index in range(len(_HEADS))]
-    room = available - _MARGIN - 3 - _LEAST_FORMULA - _GAP
-    needed = sum(wide) + _GAP * len(wide)
-    if needed > room:
-        for index, least in ((0, 24), (1, 20)):
-            wide[index] = max(min(wide[index], least), wide[index] - max(0, needed - room))
-            needed = sum(wide) + _GAP * len(wide)
+    wide = [0 if index in drop else columns for index, columns in enumerate(wide)]
+    room = available - _MARGIN - 3 - (0 if _FORMULA in drop else _LEAST_FORMULA)
+    for index, least in ((0, 24), (1, 20)):
+        needed = sum(wide) + _GAP * sum(map(bool, wide))
+        wide[index] = max(min(wide[index], least), wide[index] - max(0, needed - room))
     room = available - _MARGIN - 2
     for index in (3, 1):
         if sum(wide) + _GAP * sum(map(bool, wide)) > room:
@@ -177,15 +181,21 @@ def _totals(report: ModelReport, style: Style) -> Iterator[str]:
 
 
 def _wrapped(line: str, columns: int) -> Iterator[str]:
-    """At spaces, if the line is longer than the terminal; the rest stands below, indented like the first part."""
+    """At the dots, or at spaces where a part is longer than the terminal; the rest stands below, indented like the first part."""
     current = ""
-    for word in line.strip().split(" "):
-        longer = f"{current} {word}" if current else f"  {word}"
-        if current and visible(longer) > columns:
-            yield current
-            current = f"  {word}"
-        else:
+    for part in line.strip().split(" · "):
+        longer = f"{current} · {part}" if current else f"  {part}"
+        if visible(longer) <= columns:
             current = longer
+            continue
+        if current:
+            yield current
+        current = " "
+        for word in part.split(" "):
+            if current.strip() and visible(f"{current} {word}") > columns:
+                yield current
+                current = " "
+            current = f"{current} {word}"
     yield current
 
 
