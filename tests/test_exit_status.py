@@ -23,7 +23,7 @@ TABLE = [
     (int(number), situation, example.replace("\\|", "|"), int(status))
     for number, situation, example, status in ROW.findall(PAGE.read_text())
 ]
-COMMAND = re.compile(r"`(modelscan[^`]*)`$")
+COMMAND = re.compile(r"`([^`]*\bmodelscan [^`]*)`$")
 
 INTERRUPTED = "import os, time\nimport modelscan.examine as e\ndef examine(*a):\n    open('started', 'w').close()\n    time.sleep(60)\ne.examine = examine\n"
 SPOILED = {

@@ -7,10 +7,12 @@ from textwrap import wrap
 
 from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.model import Severity
-from modelscan.report.text import Style, escape, number, width
+from modelscan.report.text import Style, escape, number, shorten, width
 
 _MOST = 50
 """Findings of one rule that are written out; the rest is counted."""
+_LONGEST = 2000
+"""Longest message or place; a name in a file may have 64 KiB, and its ends tell more than its middle."""
 
 
 def grave(one: FindingReport) -> bool:
@@ -27,7 +29,7 @@ def finding_lines(findings: Iterable[FindingReport], style: Style, indent: str =
             continue
         head = f"{one.code} {one.severity}"
         room = max(30, style.columns - len(indent) - len(head) - 2)
-        text, place = escape(one.message), place_of(one)
+        text, place = shorten(escape(one.message), _LONGEST), shorten(place_of(one), _LONGEST)
         lines = wrap(text, room, break_on_hyphens=False) or [""]
         if width(lines[-1] + place) <= room:
             lines[-1] += style.paint(place, "dim")

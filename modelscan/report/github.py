@@ -10,7 +10,10 @@ from collections.abc import Callable
 from modelscan.ledger import FindingReport, Report
 from modelscan.model import Severity
 from modelscan.report.findings import grave, place_of
-from modelscan.report.text import escape, plain_path
+from modelscan.report.text import escape, plain_path, shorten
+
+_LONGEST = 2000
+"""Longest message or place: the runner cuts an annotation off at its end, where the remedy stands."""
 
 
 def github_annotations(report: Report, fails: Callable[[FindingReport], bool] = grave) -> str:
@@ -29,7 +32,7 @@ def github_annotations(report: Report, fails: Callable[[FindingReport], bool] = 
 
 
 def _line(kind: str, path: str, one: FindingReport) -> str:
-    said = escape(one.message) + place_of(one)
+    said = shorten(escape(one.message), _LONGEST) + shorten(place_of(one), _LONGEST)
     told = f"{said}\n{one.help}" if one.help else said
     return f"::{kind} file={_property(escape(plain_path(path)))},title={_property(f'{one.code} {one.name}')}::{_data(told)}"
 

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable
 from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.model import Severity, Verdict
 from modelscan.report.findings import grave, place_of
-from modelscan.report.text import MARKS, escape, number, shapes, share, size
+from modelscan.report.text import MARKS, escape, number, shapes, share, shorten, size
 
 _ROWS = 200
 _FINDINGS = 400
 _OF_A_MODEL = 50
 """Most models in the table, findings altogether, findings of one model that are written out."""
+_PATH, _MESSAGE = 200, 800
+"""Longest path and message; the middle of a longer one is left out."""
 _ENTITIES = {c: f"&#{ord(c)};" for c in "&<>\"'`*_~\\[]#|!:@"}
 
 
@@ -79,7 +81,7 @@ def _row(model: ModelReport, fails: Callable[[FindingReport], bool]) -> str:
     mark = "❌" if bad else "⚠️" if any(one.severity != Severity.INFO for one in standing) else "✅"
     counts = _counted(sum(one.severity == severity for one in standing) for severity in Severity)
     total = number(model.parameters.total) if model.readable else "unreadable"
-    cells = (mark, f"`{_bar(_code(model.path))}`", model.format or "?", total, size(model.file_bytes), counts or "none")
+    cells = (mark, f"`{_bar(_code(shorten(model.path, _PATH)))}`", model.format or "?", total, size(model.file_bytes), counts or "none")
     return f"| {' | '.join(cells)} |"
 
 
@@ -87,11 +89,11 @@ def _section(model: ModelReport, shown: list[FindingReport], count: int, fails: 
     """The findings of one model: open when one of them fails the gate; what to do is said once a rule."""
     many = f"{number(count)} finding{'' if count == 1 else 's'}"
     is_open = " open" if any(map(fails, shown)) or not model.readable else ""
-    lines = [f"<details{is_open}><summary><code>{_html(model.path)}</code>: {many}</summary>", ""]
+    lines = [f"<details{is_open}><summary><code>{_html(shorten(model.path, _PATH))}</code>: {many}</summary>", ""]
     told = set()
     for one in shown:
-        place = place_of(one)
-        lines.append(f"- **{one.code}** {one.severity}: {_cell(one.message)}{_cell(place)}")
+        said = shorten(one.message, _MESSAGE) + shorten(place_of(one), _PATH)
+        lines.append(f"- **{one.code}** {one.severity}: {_cell(said)}")
         if one.help and one.code not in told:
             lines.append(f"  <br>→ {_cell(one.help)}")
         told.add(one.code)

@@ -168,12 +168,19 @@ def test_markdown_says_the_verdict_first_and_the_worst_model_before_the_others()
 
 
 def test_markdown_stays_within_a_job_summary():
-    many = tuple(finding(f"finding {i} " + "words " * 60, layer="l" * 60) for i in range(3000))
-    report = Report(tuple(replace(model(f"model_{i}.onnx"), findings=many) for i in range(300)))
+    many = tuple(finding(f"finding {i} " + "words_" * 10_000, layer="l" * 60_000) for i in range(300))
+    report = Report(tuple(replace(model(f"{'p' * 4000}_{i}.onnx"), findings=many) for i in range(300)))
     text = scan_markdown(report)
     assert len(text.encode()) < 1 << 20
     assert "100 more" in text
     assert "Only 400 findings are shown" in text
+
+
+def test_a_long_name_fills_no_screen():
+    report = Report((model("m.onnx", finding("a" * 60_000, layer="l" * 60_000)),))
+    texts = all_texts(report)
+    assert len(texts["table"]) < 6_000
+    assert len(texts["github"]) < 6_000
 
 
 def test_fixtures_in_every_format():
