@@ -10,6 +10,7 @@ help:
 $(VENV)/.runtime: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m compileall -q modelscan # an editable install leaves that to the first run, and where nothing may be written to every run
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.runtime
