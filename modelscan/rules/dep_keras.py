@@ -9,23 +9,9 @@ from collections.abc import Iterator
 
 from modelscan.model import Finding, Severity
 from modelscan.rules.base import Rule, Subject
-from modelscan.targets.loading import obstacles
 
 
-class _Obstacle(Rule):
-    """Base: tells the obstacles that carry its name."""
-
-    severity = Severity.INFO
-    formats = ("keras",)
-
-    def check(self, subject: Subject) -> Iterator[Finding]:
-        """One finding for each obstacle of this kind."""
-        for one in obstacles(subject.model) if subject.model is not None else ():
-            if one.kind == self.name:
-                yield self.finding(one.text, layer=one.layers[0] if one.layers else None)
-
-
-class KerasOneSequential(_Obstacle):
+class KerasOneSequential(Rule):
     """Keras 3 does not load a Sequential that is stored as a bare list.
 
     What it does:
@@ -47,10 +33,12 @@ class KerasOneSequential(_Obstacle):
 
     code = "DEP101"
     name = "keras-1-sequential"
+    severity = Severity.INFO
+    formats = ("keras",)
     help = "load it with tf-keras and save it again"
 
 
-class LayerGone(_Obstacle):
+class LayerGone(Rule):
     """Keras 3 has no such layer.
 
     What it does:
@@ -72,10 +60,12 @@ class LayerGone(_Obstacle):
 
     code = "DEP102"
     name = "layer-gone"
+    severity = Severity.INFO
+    formats = ("keras",)
     help = "load it with tf-keras, replace the layer and save it again"
 
 
-class KeywordGone(_Obstacle):
+class KeywordGone(Rule):
     """Keras 3 refuses an argument that Keras 2 wrote for a layer.
 
     What it does:
@@ -98,10 +88,12 @@ class KeywordGone(_Obstacle):
 
     code = "DEP103"
     name = "keyword-gone"
+    severity = Severity.INFO
+    formats = ("keras",)
     help = "load it with tf-keras and save it again"
 
 
-class InitializerKeywordGone(_Obstacle):
+class InitializerKeywordGone(Rule):
     """Keras 3 refuses an argument of an initializer.
 
     What it does:
@@ -123,10 +115,12 @@ class InitializerKeywordGone(_Obstacle):
 
     code = "DEP104"
     name = "initializer-keyword-gone"
+    severity = Severity.INFO
+    formats = ("keras",)
     help = "load it with tf-keras and save it again"
 
 
-class KerasTwoArchive(_Obstacle):
+class KerasTwoArchive(Rule):
     """Keras 3 does not load a functional `.keras` file of Keras 2.
 
     What it does:
@@ -148,10 +142,12 @@ class KerasTwoArchive(_Obstacle):
 
     code = "DEP105"
     name = "keras-2-archive"
+    severity = Severity.INFO
+    formats = ("keras",)
     help = "load it with tf-keras and save it as .h5"
 
 
-class NestedFunctional(_Obstacle):
+class NestedFunctional(Rule):
     """Keras 3 does not load a functional HDF5 model of Keras 2 that holds another model.
 
     What it does:
@@ -173,10 +169,12 @@ class NestedFunctional(_Obstacle):
 
     code = "DEP106"
     name = "nested-functional"
+    severity = Severity.INFO
+    formats = ("keras",)
     help = "load it with tf-keras and rebuild it"
 
 
-class LambdaRefused(_Obstacle):
+class LambdaRefused(Rule):
     """Keras 3 loads a Python lambda only with its safety switched off.
 
     What it does:
@@ -198,10 +196,12 @@ class LambdaRefused(_Obstacle):
 
     code = "DEP107"
     name = "lambda-refused"
+    severity = Severity.INFO
+    formats = ("keras",)
     help = "replace the Lambda by a layer and save the model again"
 
 
-class SlashInName(_Obstacle):
+class SlashInName(Rule):
     """Keras 3 refuses a layer name with a slash.
 
     What it does:
@@ -222,10 +222,12 @@ class SlashInName(_Obstacle):
 
     code = "DEP108"
     name = "slash-in-name"
+    severity = Severity.INFO
+    formats = ("keras",)
     help = "rename the layer and save the model again"
 
 
-class CompileRefused(_Obstacle):
+class CompileRefused(Rule):
     """Keras 3 loads the file only with `compile=False`.
 
     What it does:
@@ -247,6 +249,8 @@ class CompileRefused(_Obstacle):
 
     code = "DEP109"
     name = "compile-refused"
+    severity = Severity.INFO
+    formats = ("keras",)
     help = "load it with compile=False and compile it again"
 
 

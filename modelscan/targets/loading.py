@@ -13,6 +13,8 @@ from modelscan.model import Model
 from modelscan.topology import Block, BlockKind
 
 KERAS_2, KERAS_3 = "Keras 2", "Keras 3"
+PLAIN = "keras-3-only"
+"""The one kind that follows from the version alone: every file of today has it, so it is a fact in the report and no finding."""
 _GONE = frozenset(
     (
         "AlphaDropoutV1 AtrousConvolution1D AtrousConvolution2D AveragePooling AtrousConv2D Convolution1D Convolution2D Convolution3D "
@@ -38,7 +40,7 @@ class Obstacle:
     """One reason."""
 
     kind: str
-    """Name of the rule; `keras-3-only` has none, since every file of today has it: it is a fact in the report."""
+    """Name of the rule, or `PLAIN`."""
     framework: str
     error: str
     """As the framework words it."""
@@ -84,9 +86,9 @@ def _all(model: Model, root: Block) -> Iterator[Reason]:
     major = _major(model)
     if major >= 3:
         if _has_key(root, "batch_shape"):
-            yield "keras-3-only", KERAS_2, "Unrecognized keyword arguments: ['batch_shape']", None
+            yield PLAIN, KERAS_2, "Unrecognized keyword arguments: ['batch_shape']", None
         else:
-            yield "keras-3-only", KERAS_2, "Unknown configuration of Keras 3", None
+            yield PLAIN, KERAS_2, "Unknown configuration of Keras 3", None
     else:
         yield from _file(model, root)
         for block in _below(root):

@@ -37,6 +37,10 @@ _TENSOR_LIBRARIES = frozenset(
 _SHOWN = 12
 
 
+_HOLDERS = (dict, list, tuple)
+"""What a parsed document is made of: plain types, so that a look at a large one costs little."""
+
+
 def note_objects(document: Any, where: str, seen: list[Observation]) -> None:
     """Observations on everything in a configuration that a loader would run, import or read.
 
@@ -55,23 +59,24 @@ def note_objects(document: Any, where: str, seen: list[Observation]) -> None:
 
 def _entries(document: Any) -> Iterator[tuple[str, str | None, Mapping[str, Any]]]:
     """Every object that names a class, with its place and the path of the layer it belongs to. In document order, without recursion."""
-    pending: list[tuple[Any, str, tuple[str, ...], int]] = [(document, "", (), 0)]
+    pending: list[tuple[Any, str, tuple[str, ...], int]] = [(document, "", (), 0)] if isinstance(document, _HOLDERS) else []
     while pending:
         value, place, names, models = pending.pop()
-        children: list[tuple[Any, str, tuple[str, ...], int]] = []
-        if isinstance(value, Mapping):
+        children: list[tuple[Any, str, tuple[str, ...], int]]
+        if isinstance(value, dict):
             if isinstance(value.get("class_name"), str):
                 config = value.get("config")
-                name = config.get("name") if isinstance(config, Mapping) else None
-                listed = isinstance(config, Mapping) and isinstance(config.get("layers"), list)
+                name = config.get("name") if isinstance(config, dict) else None
+                listed = isinstance(config, dict) and isinstance(config.get("layers"), list)
                 if isinstance(name, str) and (models or not listed) and _is_layer_place(place):
                     names = (*names, name)
                 yield place, "/".join(names) or None, value
                 models += listed
-            children = [(child, f"{place}.{key}" if place else str(key), names, models) for key, child in value.items()]
-        elif isinstance(value, list | tuple):
-            children = [(child, f"{place}[{index}]", names, models) for index, child in enumerate(value)]
-        pending.extend(child for child in reversed(children) if isinstance(child[0], Mapping | list | tuple))
+            before = f"{place}." if place else ""
+            children = [(one, f"{before}{key}", names, models) for key, one in value.items() if isinstance(one, _HOLDERS)]
+        else:
+            children = [(one, f"{place}[{index}]", names, models) for index, one in enumerate(value) if isinstance(one, _HOLDERS)]
+        pending.extend(reversed(children))
 
 
 def _is_layer_place(place: str) -> bool:

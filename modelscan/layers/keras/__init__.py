@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 from modelscan.layers.keras import (
@@ -26,7 +27,8 @@ from modelscan.layers.keras.nested import distributed
 from modelscan.layers.keras.pairing import paired
 from modelscan.layers.keras.propagate import Propagation
 from modelscan.limits import Limits
-from modelscan.model import Claim, Kind, Layer, Model, TensorInfo, WeightSpec
+from modelscan.model import Claim, Kind, Layer, Model, Observation, TensorInfo, WeightSpec
+from modelscan.targets.loading import PLAIN, obstacles
 from modelscan.topology import Block
 
 __all__ = ["derive"]
@@ -61,10 +63,17 @@ def derive(model: Model, limits: Limits) -> Model:
     return replace(
         model,
         layers=layers,
-        observations=(*model.observations, *deriver.observations),
+        observations=(*model.observations, *deriver.observations, *_obstacles(model)),
         inputs=model.inputs or _inputs(model.graph, propagation),
         outputs=model.outputs or tuple(TensorInfo(_output_name(model.graph, i), None, shape) for i, shape in enumerate(outputs)),
     )
+
+
+def _obstacles(model: Model) -> Iterator[Observation]:
+    """What keeps a generation of Keras from loading the file, where that is not plain from the version alone."""
+    for one in obstacles(model):
+        if one.kind != PLAIN:
+            yield Observation(one.kind, one.text, one.layers[0] if one.layers else None)
 
 
 def _floatx(model: Model) -> str | None:
