@@ -11,6 +11,8 @@ from modelscan.report.text import Style, escape, number, shorten, width
 
 _MOST = 50
 """Findings of one rule that are written out; the rest is counted."""
+_QUIET = 50
+"""Models without findings that are listed; the rest is counted."""
 _LONGEST = 2000
 """Longest message or place; a name in a file may have 64 KiB, and its ends tell more than its middle."""
 
@@ -18,6 +20,11 @@ _LONGEST = 2000
 def grave(one: FindingReport) -> bool:
     """What fails the gate where nobody set another threshold: `high` and above."""
     return Severity(one.severity).rank >= Severity.HIGH.rank
+
+
+def gravity(model: ModelReport) -> int:
+    """The rank of the gravest finding that stands; -1 for a model of which nothing is told."""
+    return max((Severity(one.severity).rank for one in model.findings if one.suppressed is None), default=-1)
 
 
 def finding_lines(findings: Iterable[FindingReport], style: Style, indent: str = "  ") -> Iterator[str]:
@@ -66,14 +73,18 @@ def _place(one: FindingReport) -> Iterator[tuple[str, object]]:
 
 
 def scan_text(report: Report, style: Style, fails: Callable[[FindingReport], bool] = grave) -> str:
-    """The result of a scan: a line per file, its findings below it, the sums at the end."""
+    """The result of a scan: a line per file, the gravest first, its findings below it, the sums at the end."""
     lines: list[str] = []
-    for model in report.models:
+    ordered = sorted(report.models, key=lambda model: -gravity(model))
+    quiet = sum(gravity(model) <= 0 for model in ordered)
+    for model in ordered[: len(ordered) - max(0, quiet - _QUIET)]:
         shown = [one for one in model.findings if one.severity != Severity.INFO or one.suppressed is not None]
         if lines and (shown or lines[-1].startswith("    ")):
             lines.append("")
         lines.append(_head(model, style, fails))
         lines.extend(finding_lines(shown, style, "    "))
+    if quiet > _QUIET:
+        lines.append(f"{style.paint('✓', 'green')} {number(quiet - _QUIET)} more models without findings above info")
     counts = ", ".join(
         style.paint(f"{number(report.count(severity))} {severity}", severity) for severity in Severity if report.count(severity)
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.model import Severity, Verdict
-from modelscan.report.findings import grave, place_of
+from modelscan.report.findings import grave, gravity, place_of
 from modelscan.report.text import MARKS, escape, number, shapes, share, shorten, size
 
 _ROWS = 200
@@ -46,7 +46,7 @@ def scan_markdown(report: Report, fails: Callable[[FindingReport], bool] = grave
     if failing:
         sums.append(f"**{number(failing)} fail{'s' if failing == 1 else ''} the gate**")
     lines = [f"## {'❌' if failing or unreadable else '✅'} modelscan", "", " · ".join(sums), ""]
-    ordered = sorted(report.models, key=lambda model: -_gravity(model))
+    ordered = sorted(report.models, key=lambda model: -gravity(model))
     if ordered:
         lines += ["| | Model | Format | Parameters | Size | Findings |", "|---|---|---|---:|---:|---|"]
         lines += [_row(model, fails) for model in ordered[:_ROWS]]
@@ -64,11 +64,6 @@ def scan_markdown(report: Report, fails: Callable[[FindingReport], bool] = grave
     notes = [*report.notes, *([f"{number(suppressed)} suppressed by the policy"] if suppressed else [])]
     lines += [f"> {_cell(note)}" for note in notes]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _gravity(model: ModelReport) -> int:
-    """The rank of the gravest finding that stands; -1 for none."""
-    return max((Severity(one.severity).rank for one in model.findings if one.suppressed is None), default=-1)
 
 
 def _counted(counts: Iterable[int]) -> str:

@@ -176,6 +176,19 @@ def test_markdown_stays_within_a_job_summary():
     assert "Only 400 findings are shown" in text
 
 
+def test_the_table_puts_the_gravest_file_first_and_counts_many_good_ones():
+    good = tuple(model(f"good_{i}.onnx") for i in range(80))
+    bad = (
+        model("low.onnx", finding("x", severity="low")),
+        model("bad.onnx", finding("x")),
+        model("evil.h5", finding("x", severity="critical")),
+    )
+    lines = all_texts(Report(good + bad))["table"].splitlines()
+    heads = [line.split(" · ")[0] for line in lines if line[:2] in ("✗ ", "! ", "✓ ")]
+    assert heads[:4] == ["✗ evil.h5", "✗ bad.onnx", "! low.onnx", "✓ good_0.onnx"]
+    assert heads[-2:] == ["✓ 30 more models without findings above info", "✗ 83 models"]
+
+
 def test_a_long_name_fills_no_screen():
     report = Report((model("m.onnx", finding("a" * 60_000, layer="l" * 60_000)),))
     texts = all_texts(report)
