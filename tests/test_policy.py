@@ -61,6 +61,11 @@ def test_a_figure_that_cannot_be_told_is_not_within_budget():
     assert codes(Gate(settings("budget.parameters = '1G'")).apply(Report((model,)))) == []
 
 
+def test_weights_without_an_architecture_have_no_costs():
+    assert examined(str(GOOD / "simple_rnn.weights.h5")).macs is None
+    assert codes(judged(str(GOOD / "simple_rnn.weights.h5"), "budget.macs = '1G'")[0]) == ["POL002"]
+
+
 def test_demands_of_one_model_hold_for_it_alone():
     text = "budget.parameters = '1M'\n[[models]]\npath = 'fixtures/good/simple*.keras'\nbudget.parameters = 20000"
     assert codes(judged(str(GOOD / "simple_rnn_128_64.keras"), text)[0]) == ["POL001"]

@@ -16,6 +16,8 @@ from modelscan.model import Claim, Kind, Layer, Model, WeightSpec
 _RATIOS = {1: "SimpleRNN", 3: "GRU", 4: "LSTM"}
 _KERNELS = {2: "Dense", 3: "Conv1D", 4: "Conv2D", 5: "Conv3D"}
 
+_WITHOUT_PRODUCTS = {"BatchNormalization", "Embedding"}
+
 
 def inferred(model: Model) -> Model:
     """The model with types and specs where the weights prove them; the rest stays unknown."""
@@ -45,6 +47,7 @@ def _layer(layer: Layer) -> Layer:
                 specs=ordered,
                 claims=tuple(replace(claim, role=roles[id(claim)].role) for claim in claims),
                 positions=None,
+                extra_macs=0 if kind in _WITHOUT_PRODUCTS else None,  # nothing tells over how many positions it is applied
             )
     return layer
 

@@ -93,6 +93,8 @@ class _Functional:
         self.blocks = {block.name: block for block in model.blocks}
         self.done: dict[Key, Shapes] = {}
         self.declared = _declared(model.blocks)
+        self.given = {(one.block, 0) for one in model.inputs if one.block in self.blocks}
+        self.noted: set[Observation] = set()
 
     def run(self) -> Shapes:
         for index, reference in enumerate(self.model.inputs):
@@ -109,7 +111,7 @@ class _Functional:
         open_calls: set[Key] = set()
         while stack:
             key = stack[-1]
-            if key in self.done and key not in self._given():
+            if key in self.done and not self._is_given(key):
                 stack.pop()
                 continue
             needed = [one for one in self._needs(key) if one not in self.done]
@@ -127,13 +129,9 @@ class _Functional:
             open_calls.discard(key)
             self._derive(key)
 
-    def _given(self) -> set[Key]:
-        """Inputs whose shape the caller gave: they still have to be derived once, for their row."""
-        return {
-            (one.block, 0)
-            for one in self.model.inputs
-            if self.blocks.get(one.block) and self.blocks[one.block].path not in self.propagation.results
-        }
+    def _is_given(self, key: Key) -> bool:
+        """Whether it is an input whose shape the caller gave: it still has to be derived once, for its row."""
+        return key in self.given and self.blocks[key[0]].path not in self.propagation.results
 
     def _needs(self, key: Key) -> Iterator[Key]:
         block = self.blocks[key[0]]
@@ -170,7 +168,7 @@ class _Functional:
 
     def _completed(self, key: Key, outputs: Shapes) -> Shapes:
         """Unknown outputs filled in from what the consumers' tensors declare; known ones held against it."""
-        declared = {index: shape for (name, call, index), shape in self.declared.items() if (name, call) == key} if self.declared else {}
+        declared = self.declared.get(key)
         if not declared:
             return outputs
         found = list(outputs) + [None] * (max(declared) + 1 - len(outputs))
@@ -201,18 +199,19 @@ class _Functional:
     def _note(self, kind: str, text: str, name: str) -> None:
         path = self.blocks[name].path
         seen = Observation(kind, text, layer=path)
-        if seen not in self.propagation.deriver.observations:
+        if seen not in self.noted:
+            self.noted.add(seen)
             self.propagation.deriver.observations.append(seen)
 
 
-def _declared(blocks: Iterable[Block]) -> dict[tuple[str, int, int], Shape]:
-    """What Keras 3 files say of each tensor, at the places where it is consumed."""
-    found: dict[tuple[str, int, int], Shape] = {}
+def _declared(blocks: Iterable[Block]) -> dict[Key, dict[int, Shape]]:
+    """What Keras 3 files say of each call's outputs, at the places where they are consumed."""
+    found: dict[Key, dict[int, Shape]] = {}
     for block in blocks:
         for call in block.calls:
             for one in references((call.args, call.kwargs)):
                 if one.shape is not None:
-                    found[one.block, one.call, one.index] = one.shape
+                    found.setdefault((one.block, one.call), {})[one.index] = one.shape
     return found
 
 
