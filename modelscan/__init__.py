@@ -16,12 +16,15 @@ from modelscan._version import __version__
 
 if TYPE_CHECKING:
     from modelscan.api import inspect, scan
+    from modelscan.diff import Diff, diff
     from modelscan.extend import teach
     from modelscan.ledger import LayerReport, ModelReport, Report
     from modelscan.model import Finding, Layer, Model, Severity, Verdict
 
 _HOMES = {
     "inspect": "modelscan.api",
+    "Diff": "modelscan.diff",
+    "diff": "modelscan.diff",
     "scan": "modelscan.api",
     "teach": "modelscan.extend",
     "LayerReport": "modelscan.ledger",
@@ -35,6 +38,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Diff",
     "Finding",
     "Layer",
     "LayerReport",
@@ -44,6 +48,7 @@ __all__ = [
     "Severity",
     "Verdict",
     "__version__",
+    "diff",
     "inspect",
     "scan",
     "teach",

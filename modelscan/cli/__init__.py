@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from modelscan.cli.common import interruptible
+from modelscan.cli.diff import diff
 from modelscan.cli.inspect import explain, inspect
 from modelscan.cli.rules import rule, rules
 from modelscan.cli.scan import scan
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (inspect, explain, scan, rules, rule, verify):
+for _command in (inspect, explain, scan, diff, rules, rule, verify):
     app.command()(interruptible(_command))
 
 

@@ -1,0 +1,53 @@
+"""What changed between two models, also across formats: layers, hyperparameters, shapes, counts, types, signature, values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from modelscan.diff.changes import Change, Diff
+from modelscan.diff.compare import compare
+from modelscan.diff.sides import open_side
+from modelscan.errors import ConfigError, UnreadableFile
+from modelscan.formats import ReadOptions
+from modelscan.limits import DEFAULT, Limits
+from modelscan.worker import Pool, can_isolate
+
+__all__ = ["Change", "Diff", "diff", "diff_isolated"]
+
+
+def diff(before: str, after: str, options: ReadOptions | None = None, limits: Limits = DEFAULT) -> Diff:
+    """The differences of two model files, read in this process; with `options.values` of their weights, too.
+
+    A file of which nothing can be told makes a `Diff` with `error`.
+    """
+    options = options or ReadOptions()
+    sides = []
+    for path in (before, after):
+        try:
+            sides.append(open_side(path, options, limits))
+        except UnreadableFile as error:
+            return Diff(before, after, error=f"{path}: {error}")
+    return compare(sides[0], sides[1])
+
+
+def diff_isolated(before: str, after: str, options: ReadOptions | None = None, limits: Limits = DEFAULT) -> Diff:
+    """As `diff`, in a child process with limits where the platform has them; raises `ConfigError` when it did not survive."""
+    options = options or ReadOptions()
+    if not can_isolate():
+        return diff(before, after, options, limits)
+    found = _in_child(before, after, options, limits)
+    if found.error is not None and found.died and options.inference:
+        found = _in_child(before, after, replace(options, inference=False), limits)
+    if found.died:
+        raise ConfigError(found.error or "the process that read the files died")
+    return found
+
+
+def _in_child(before: str, after: str, options: ReadOptions, limits: Limits) -> Diff:
+    def work(path: str, options: ReadOptions | None, limits: Limits) -> Diff:
+        return diff(path, after, options, limits)
+
+    def failed(path: str, kind: str, reason: str) -> Diff:
+        return Diff(path, after, error=f"{kind}: {reason}", died=True)
+
+    return next(Pool(Diff, work, failed, options, limits, 1).run([before]))
