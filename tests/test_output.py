@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import typer
 from modelscan.cli.common import Colour
 from modelscan.cli.output import Output, Outputs, ScanFormat, outputs_of
 from modelscan.ledger import FindingReport, LayerReport, ModelReport, Report
+from modelscan.report.json import dumps
 from modelscan.settings import Thresholds
 from tests.report.machine import check
 
@@ -159,6 +161,18 @@ def test_lines_are_written_model_by_model(tmp_path):
             assert [json.loads(line)["path"] for line in target.read_text().splitlines()] == [f"model_{i}.onnx" for i in range(number + 1)]
         writer.end(Report())
     assert json.loads(target.read_text().splitlines()[-1])["summary"]["findings"]["high"] == 3
+
+
+def test_the_document_is_that_of_the_whole_report(tmp_path):
+    for count in (0, 1, 3):
+        report = Report(tuple(big(number) for number in range(count)), skipped=2, notes=("a note",))
+        target = tmp_path / f"{count}.json"
+        writer = Outputs([Output(ScanFormat.JSON, str(target))], Thresholds(), Colour.NEVER)
+        with writer.opened():
+            for one in report.models:
+                writer.model(one)
+            writer.end(replace(report, models=()))
+        assert target.read_text() == dumps(report.to_dict()) + "\n"
 
 
 @pytest.mark.parametrize("name", ["jsonl", "sarif"])

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from modelscan.cli.common import Colour, emit, style_of, usage_error
 from modelscan.ledger import FindingReport, ModelReport, Report
+from modelscan.report.json import JsonDocument
 from modelscan.report.text import Style
 from modelscan.settings import Thresholds
 
@@ -114,7 +115,7 @@ class Outputs:
         self._fail_on = fail_on
         self._colour = colour
         self._kept: list[ModelReport] = []
-        self._whole = any(one.format is ScanFormat.JSON for one in self._outputs)
+        self._document = JsonDocument() if any(one.format is ScanFormat.JSON for one in self._outputs) else None
         self._keeps = any(one.format is not ScanFormat.JSONL for one in self._outputs)
         self._files = ExitStack()
         self._streams: list[JsonLines] = []
@@ -142,7 +143,9 @@ class Outputs:
         for stream in self._streams:
             stream.model(report)
         if self._keeps:
-            self._kept.append(report if self._whole else slim(report))
+            self._kept.append(slim(report))
+        if self._document is not None:
+            self._document.model(report)
 
     def end(self, report: Report) -> None:
         """Everything else about the scan, its models left out: writes the reports."""
@@ -158,10 +161,8 @@ class Outputs:
 
     def _text(self, one: Output, report: Report) -> str:
         match one.format:
-            case ScanFormat.JSON:
-                from modelscan.report.json import dumps
-
-                return dumps(report.to_dict())
+            case ScanFormat.JSON if self._document is not None:
+                return self._document.text(report)
             case ScanFormat.SARIF:
                 from modelscan.report.sarif import sarif
 
