@@ -280,6 +280,12 @@ def signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
+def signed32(value: int) -> int:
+    """A varint as the integer that an `int32` or enum field means: its low 32 bits, as protobuf reads them."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >= 1 << 31 else value
+
+
 def zigzag(value: int) -> int:
     """A varint as the integer that `sint32` and `sint64` fields mean."""
     return (value >> 1) ^ -(value & 1)

@@ -187,3 +187,7 @@ def test_any_bytes_end_in_fields_or_in_an_error(data: bytes) -> None:
     with contextlib.suppress(UnreadableFile):
         fields = list(Wire(data).fields())
         assert all(value + length <= len(data) for _, kind, value, length in fields if kind == wire.LENGTH)
+
+
+def test_an_int32_is_the_low_32_bits():
+    assert [wire.signed32(one) for one in (5, 0xFFFFFFFF, (1 << 64) - 100, 0x75000000FFFFFF9C, 1 << 32)] == [5, -1, -100, -100, 0]

@@ -162,11 +162,9 @@ def _signature(side: str, ours: Sequence[TensorReport], theirs: Sequence[Answer]
             yield Comparison(f"{side[:-1]} {mine.name}", "dtype", mine.dtype, one["dtype"])
 
 
-def _as_told(shape: Sequence[int | str | None] | None, theirs: Sequence[int | None]) -> list[int | None] | None:
-    """Our shape with names of dimensions left out, and sizes that we know and the framework leaves open."""
-    if shape is None:
-        return None
-    plain = [size if isinstance(size, int) else None for size in shape]
+def _as_told(shape: Sequence[int | str | None] | None, theirs: Sequence[int | None]) -> list[int | None]:
+    """Our shape, without names of dimensions. A size that only one side tells contradicts nothing: the other's stands for it."""
+    plain = list(theirs) if shape is None else [size if isinstance(size, int) else None for size in shape]
     if len(plain) != len(theirs):
         return plain
-    return [None if said is None else size for size, said in zip(plain, theirs, strict=True)]
+    return [said if said is None or size is None else size for size, said in zip(plain, theirs, strict=True)]

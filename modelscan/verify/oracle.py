@@ -258,7 +258,7 @@ def onnx_answer(path: str) -> Answer:
 
 
 def _node_argument(one: Any) -> Answer:
-    return {"name": one.name, "shape": list(one.shape) if one.type.startswith("tensor") else None, "dtype": None}
+    return {"name": one.name, "shape": (list(one.shape) or None) if one.type.startswith("tensor") else None, "dtype": None}
 
 
 def _onnx_dtype(number: int) -> str:

@@ -29,7 +29,7 @@ from modelscan.formats.onnx.proto import (
 )
 from modelscan.graph import SparseTensor
 from modelscan.model import Kind, StoredTensor
-from modelscan.wire import FIXED32, FIXED64, LENGTH, VARINT, Field, signed
+from modelscan.wire import FIXED32, FIXED64, LENGTH, VARINT, Field, signed, signed32
 
 _COUNTED = 64 << 20
 _CERTAIN_CONSTANTS = frozenset({"int64", "bool", "string"})
@@ -85,7 +85,7 @@ def parse(reading: Reading, extents: list[Extent]) -> RawTensor:
         elif number == TENSOR_RAW and kind == LENGTH:
             one.raw = (value, length)
         elif number == TENSOR_TYPE and kind == VARINT:
-            one.code = value
+            one.code = value if value < 1 << 31 else signed32(value)
         else:
             _less_common(reading, one, entry)
     if len(one.dims) > reading.limits.rank:
