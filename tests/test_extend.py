@@ -115,6 +115,11 @@ def test_the_command_line_reads_tables_and_plugins(gated, tmp_path):
     command = [sys.executable, "-m", "modelscan", "inspect", "--format", "json", str(gated[0][0])]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["models"][0]["layers"][0]["verdict"] == "match"
+    explain = [*command[:3], "explain", str(gated[0][0]), "gated"]
+    explained = [
+        subprocess.run([*explain, *more], cwd=tmp_path, capture_output=True, text=True, check=True) for more in ([], ["--isolated"])
+    ]
+    assert ["no formula is known" in one.stdout for one in explained] == [False, True]
     (tmp_path / "modelscan.toml").write_text('plugins = ["no_such_module"]\n')
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2

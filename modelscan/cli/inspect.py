@@ -37,7 +37,9 @@ ConfigOption = Annotated[
     typer.Option("--config", metavar="FILE", help="The architecture (JSON) of a weights-only Keras file; a .toml: the settings."),
 ]
 DimOption = Annotated[list[str] | None, typer.Option("--dim", metavar="NAME=SIZE", help="Value of a symbolic dimension; repeatable.")]
-InputOption = Annotated[list[str] | None, typer.Option("--input", metavar="NAME:SHAPE", help="Shape of an input, such as x:1x3x224x224.")]
+InputOption = Annotated[
+    list[str] | None, typer.Option("--input", metavar="NAME:SHAPE", help="Shape of an input, such as x:1x3x224x224; repeatable.")
+]
 ValuesOption = Annotated[bool, typer.Option("--values", help="Read the weights themselves, too: NaN, Inf, zeros, duplicates.")]
 ColourOption = Annotated[Colour, typer.Option("--color", help="Colours: on a terminal, always or never.")]
 
@@ -110,11 +112,14 @@ def explain(
     config: ConfigOption = None,
     dim: DimOption = None,
     input: InputOption = None,
+    isolated: IsolatedOption = False,
     color: ColourOption = Colour.AUTO,
 ) -> None:
     """How a layer's count comes about: each weight as a product, the tensor that confirms it, the factored formula."""
     style = style_of(color)
-    architecture, _ = split_configs(config)
+    architecture, settings_file = split_configs(config)
+    with usage_errors():
+        Choice({}, settings_file, isolated).settings()  # for the formulas of custom layers
 
     def show(report: ModelReport) -> Viewed:
         from modelscan.report.explain import explain as derivation
