@@ -267,7 +267,7 @@ def _onnx_dtype(number: int) -> str:
     try:
         name: str = onnx.TensorProto.DataType.Name(number).lower()
     except ValueError:
-        return str(number)
+        return f"data_type {number}"
     return {"float": "float32", "double": "float64", "float8e4m3fn": "float8_e4m3fn", "float8e5m2": "float8_e5m2"}.get(name, name)
 
 
