@@ -126,6 +126,37 @@ def keras_contests() -> list[Contest]:
     return found
 
 
+def application(name: str) -> tuple[Path, Path]:
+    """One of `keras.applications` with random weights: as `.keras`, and exported as a SavedModel."""
+    archive, exported = OUT / f"{name}.keras", OUT / f"{name}_savedmodel"
+    if not (archive.exists() and exported.exists()):
+        code = (
+            "import sys, keras\n"
+            "model = getattr(keras.applications, sys.argv[1])(weights=None)\n"
+            "model.save(sys.argv[2]); model.export(sys.argv[3], verbose=False)\n"
+        )
+        made = python(code, name, str(archive), str(exported))
+        subprocess.run(made, check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    return archive, exported
+
+
+def tensorflow_contests() -> list[Contest]:
+    archive, _ = application("ResNet50")
+    _, exported = application("MobileNetV2")
+    size = sum(one.stat().st_size for one in exported.rglob("*") if one.is_file()) / 2**20
+    cli = [str(Path(sys.executable).with_name("saved_model_cli")), "show", "--all", "--dir", str(exported)]
+    return [
+        Contest(
+            "Keras, ResNet50, `.keras`",
+            {"modelscan inspect": [*SCAN, "inspect", str(archive)], "import h5py": python("import h5py")},
+        ),
+        Contest(
+            f"SavedModel, MobileNetV2, {size:,.0f} MiB",
+            {"modelscan inspect": [*SCAN, "inspect", str(exported)], "saved_model_cli show --all": cli},
+        ),
+    ]
+
+
 def onnx_contests() -> list[Contest]:
     models = {
         "1.9 GB embedded": onnx_model("embedded", "embedded.onnx", "--gigabytes", "1.9"),
@@ -174,6 +205,7 @@ def folder_contests() -> list[Contest]:
 GROUPS: dict[str, Callable[[], list[Contest]]] = {
     "start": start,
     "keras": keras_contests,
+    "tensorflow": tensorflow_contests,
     "onnx": onnx_contests,
     "folders": folder_contests,
 }

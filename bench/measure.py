@@ -22,6 +22,7 @@ class Figure:
 def run_once(command: list[str], timeout: float) -> Figure:
     """One run. The peak is the largest of any process in it: children are waited for by their parent."""
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled once; so is ours, in the run that warms up
     code = (
         "import os, resource, subprocess, sys, time\n"
         "t = time.perf_counter()\n"
