@@ -19,6 +19,9 @@ from modelscan.topology import Block
 
 __all__ = ["derive"]
 
+DEEPEST = 32
+"""Scopes that are told apart; what a name has beyond stays its last part."""
+
 
 def derive(model: Model, limits: Limits) -> Model:
     """The model with its layers, from Keras' configuration or from the program itself."""
@@ -75,7 +78,7 @@ def _told(layer: Layer, found: dict[str, Weight]) -> Layer:
 
 def _layers(groups: list[Group]) -> list[Layer]:
     """The groups below their scopes; a scope that all share is the model's own and not shown."""
-    parts = [group.path.split("/") for group in groups]
+    parts = [group.path.split("/", DEEPEST) for group in groups]
     shared = len({one[0] for one in parts}) == 1 and all(len(one) > 1 for one in parts)
     made: dict[str, list[Layer]] = {}
     order: list[str] = []
@@ -94,18 +97,18 @@ def _below_scopes(layers: list[Layer]) -> list[Layer]:
     found: list[Layer] = []
     children: dict[str, list[Layer | str]] = {}
     known = {one.path for one in layers}
+    noted: set[str] = set()
     for one in layers:
         child: Layer | str = one
-        path = one.path
+        scopes = one.path.split("/", DEEPEST)[:-1]
         while True:
-            outer = path.rpartition("/")[0]
-            siblings = children.setdefault(outer, [])
-            if isinstance(child, str) and child in siblings:
+            outer = "/".join(scopes)
+            children.setdefault(outer, []).append(child)
+            if outer in noted or not outer:
                 break
-            siblings.append(child)
-            if not outer:
-                break
-            child, path = outer, outer
+            noted.add(outer)
+            child = outer
+            scopes.pop()
     stack: list[Layer | str] = list(reversed(children.get("", [])))
     while stack:
         item = stack.pop()

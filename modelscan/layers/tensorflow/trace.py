@@ -63,20 +63,10 @@ class Body:
     """Before the names of stored constants."""
     looped: bool = False
     """Whether it is, or is called from, the body of a loop."""
-    users: dict[str, list[tuple[Operation, int]]] | None = None
 
     def producer(self, reference: str) -> Operation | None:
         """The operation that makes a value, None for an argument."""
         return self.nodes.get(reference.partition(":")[0])
-
-    def after(self, node: Operation) -> list[tuple[Operation, int]]:
-        """The operations that take what a node makes, with the place where."""
-        if self.users is None:
-            self.users = {}
-            for one in self.nodes.values():
-                for place, reference in enumerate(one.data_inputs):
-                    self.users.setdefault(reference.partition(":")[0], []).append((one, place))
-        return self.users.get(node.name, [])
 
 
 @dataclass(frozen=True, slots=True)
