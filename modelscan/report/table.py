@@ -5,7 +5,7 @@ All layout is here; columns are dropped from the right of their importance when 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from modelscan.ledger import LayerReport, ModelReport, WeightReport
@@ -14,6 +14,8 @@ from modelscan.report.text import Style, escape, number, pad, shapes, share, sho
 
 _MARGIN = 2
 _GAP = 2
+_MOST_CALLS = 8
+"""Signatures of a SavedModel that are written out."""
 _LEAST_FORMULA = 20
 
 
@@ -176,8 +178,27 @@ def _totals(report: ModelReport, style: Style) -> Iterator[str]:
         yield "  by type: " + " · ".join(f"{escape(name)} {number(count)}" for name, count in found.by_dtype.items())
     if found.logical is not None and found.logical != found.total:
         yield f"  {number(found.logical)} parameters before packing"
+    if found.total is not None and found.stored > found.total and not found.logical:
+        yield f"  {number(found.stored)} elements are stored, second copies of weights included"
     if found.constants:
-        yield f"  {number(found.constants)} stored elements are no weights (constants, states)"
+        told = "1 stored element is no weight" if found.constants == 1 else f"{number(found.constants)} stored elements are no weights"
+        yield f"  {told} (constants, states)"
+    yield from _calls(report, style)
+
+
+def _calls(report: ModelReport, style: Style) -> Iterator[str]:
+    """The ways to call a SavedModel."""
+    calls = [one for one in report.facts.get("calls", ()) if isinstance(one, Mapping)]
+    for one in calls[:_MOST_CALLS]:
+        sides = [
+            ", ".join(f"{escape(part['name'])} {escape(part['dtype'] or '?')} {shapes([part['shape']])}" for part in one[side])
+            for side in ("inputs", "outputs")
+        ]
+        yield from _wrapped(
+            f"  {escape(one['name'])} [{escape(one['tags'])}]: {' → '.join(side or 'nothing' for side in sides)}", style.columns
+        )
+    if len(calls) > _MOST_CALLS:
+        yield f"  and {len(calls) - _MOST_CALLS:,} more signatures"
 
 
 def _wrapped(line: str, columns: int) -> Iterator[str]:

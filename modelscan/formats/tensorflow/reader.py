@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats import Artifact
@@ -314,9 +315,22 @@ def _model(place: Place, reading: Reading, program: Program, tensors: tuple[Stor
         tensors=tensors,
         observations=tuple(reading.seen),
         program=program,
-        facts={"signatures": [name for graph in graphs for name in graph.signatures], "tags": [list(graph.tags) for graph in graphs]},
+        facts={
+            "signatures": [name for graph in graphs for name in graph.signatures],
+            "tags": [list(graph.tags) for graph in graphs],
+            "calls": [_call(graph, one) for graph in graphs for one in _preferred(graph)],
+        },
         trainable_known=any(graph.objects for graph in graphs),
     )
+
+
+def _call(graph: MetaGraph, signature: Signature) -> dict[str, Any]:
+    """One way to call one of the programs, as plain data."""
+
+    def told(infos: Mapping[str, TensorInfo]) -> list[dict[str, Any]]:
+        return [{"name": name, "dtype": one.dtype, "shape": None if one.shape is None else list(one.shape)} for name, one in infos.items()]
+
+    return {"tags": graph.title, "name": signature.name, "inputs": told(signature.inputs), "outputs": told(signature.outputs)}
 
 
 def _preferred(graph: MetaGraph) -> list[Signature]:
