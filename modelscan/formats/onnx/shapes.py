@@ -79,7 +79,22 @@ def _merged(reading: Reading, graph: Graph, found: Scoped, where: str, bind: Cal
     nodes = graph.nodes
     if found.bodies:
         nodes = tuple(_with_bodies(reading, node, index, found, where, bind, compare) for index, node in enumerate(graph.nodes))
-    return replace(graph, nodes=nodes, values=values)
+    return replace(graph if compare else _bound(graph, found, bind), nodes=nodes, values=values)
+
+
+def _bound(graph: Graph, found: Scoped, bind: Callable[[TensorInfo], TensorInfo]) -> Graph:
+    """The graph's statements under the user's sizes; a shape that was declared for other sizes says nothing any more."""
+
+    def still(said: TensorInfo) -> TensorInfo:
+        one = found.values.get(said.name)
+        return replace(said, shape=None) if one is not None and contradiction(said, one) else said
+
+    return replace(
+        graph,
+        inputs=tuple(bind(one) for one in graph.inputs),
+        outputs=tuple(still(bind(one)) for one in graph.outputs),
+        declared={name: still(bind(one)) for name, one in graph.declared.items()},
+    )
 
 
 def _with_bodies(

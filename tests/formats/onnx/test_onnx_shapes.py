@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from modelscan import inspect
 from modelscan.formats import ReadOptions, open_artifact
 from modelscan.formats.onnx import inference, read
 from modelscan.graph import Graph
@@ -56,6 +58,18 @@ def test_bound_dimensions_and_inputs() -> None:
     assert whole.graph.values["y"].shape == (2, 5, 3)
     assert whole.graph.values["x"].shape == (2, 5, 4)
     assert not kinds(whole)
+
+
+def test_a_whole_input_shape_replaces_what_was_declared_for_another() -> None:
+    path = Path(__file__).parents[3] / "fixtures" / "good" / "conv_net.onnx"
+    report = inspect(path, inputs={"x": (2, 3, 32, 32)})
+    assert report.layer("conv1").output_shapes == ((2, 8, 32, 32),)
+    assert report.macs == 8 * 3 * 9 * 32 * 32 + 8 * 9 * 30 * 30 + 8 * 4
+    assert not report.findings
+    proto = model([NODE("MatMul", ["x", "w"], ["y"])], [info("x", 1, 4)], [info("y", 1, 3)], [floats("w", 4, 3)])
+    found = scan(proto, options=ReadOptions(inputs={"x": (8, 4)}))
+    assert (found.graph.inputs[0].shape, found.graph.outputs[0].shape) == ((8, 4), None)
+    assert not kinds(found)
 
 
 def test_sequences_and_optionals_pass() -> None:
