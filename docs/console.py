@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs" / "custom-layers.md", ROOT / "docs" / "output.md")
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("commands", "custom-layers", "output")))
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
