@@ -28,6 +28,8 @@ from modelscan.limits import Limits
 
 _LENGTH = struct.Struct("<Q")
 _CHUNK = 1 << 20
+_GRACE = 2
+"""Seconds of processor time beyond the limit on a file, so that the parent's clock always speaks first."""
 _AHEAD = 256
 """Files that may be finished before the one whose turn it is: what waits in memory while a slow file is read."""
 Answer = TypeVar("Answer", bound=Plain)
@@ -149,6 +151,7 @@ class Pool(Generic[Answer]):
                 if head is None:
                     break
                 path = os.fsdecode(_read_exactly(tasks, _LENGTH.unpack(head)[0]) or b"")
+                limit_time(self.limits)
                 data, going_on = self._answer(path)
                 _write_all(results, _LENGTH.pack(len(data)))
                 _write_all(results, data)
@@ -237,6 +240,8 @@ def _death(status: int, most: int, limits: Limits) -> tuple[str, str]:
         name = signal.Signals(number).name
     except ValueError:  # a real-time signal
         name = f"signal {number}"
+    if number == signal.SIGXCPU:
+        return "reader-timeout", f"reading took longer than {limits.worker_seconds:g} s and was stopped"
     if number == signal.SIGKILL or (number == signal.SIGABRT and most > limits.worker_memory // 2):
         return "reader-memory", f"the process that read it was ended by {name} after it had used {most:,} bytes of memory"
     return "reader-crash", f"the process that read it was ended by {name}"
@@ -252,6 +257,17 @@ def limit_process(limits: Limits) -> None:
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
         with contextlib.suppress(ValueError, OSError):  # told once for the whole scan, by `isolation_note`
             resource.setrlimit(what, (bound, hard))
+
+
+def limit_time(limits: Limits) -> None:
+    """Bound the processor time of this process from now on: the parent's clock stops it earlier, unless the parent is gone."""
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    bound = int(usage.ru_utime + usage.ru_stime + limits.worker_seconds) + _GRACE
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    with contextlib.suppress(ValueError, OSError):  # a lower bound that was set from outside stands
+        resource.setrlimit(resource.RLIMIT_CPU, (bound if hard == resource.RLIM_INFINITY else min(bound, hard), hard))
 
 
 def _be_silent() -> None:

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +119,33 @@ def test_no_child_is_left_behind():
 def test_a_path_need_not_be_text():
     path = os.fsdecode(b"caf\xe9")
     assert run([path])[0].path == path
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this platform does not tell which processes run")
+def test_a_reader_whose_parent_is_gone_ends_by_itself(tmp_path):
+    """A scan that was killed leaves nothing behind that burns a processor."""
+    code = (
+        "import os, sys\n"
+        "from dataclasses import replace\n"
+        "from modelscan.formats import ReadOptions\n"
+        "from modelscan.ledger import ModelReport\n"
+        "from modelscan.limits import DEFAULT\n"
+        "from modelscan.worker import Pool\n"
+        "def spin(path, options, limits):\n"
+        "    open(path, 'w').write(str(os.getpid()))\n"
+        "    while True:\n        pass\n"
+        "list(Pool(ModelReport, spin, None, ReadOptions(), replace(DEFAULT, worker_seconds=0.5), 1).run([sys.argv[1]]))\n"
+    )
+    note = tmp_path / "pid"
+    parent = subprocess.Popen([sys.executable, "-c", code, str(note)])
+    while not (note.exists() and note.read_text()):
+        time.sleep(0.02)
+    child = int(note.read_text())
+    parent.kill()
+    parent.wait()
+    for _ in range(300):
+        if not Path(f"/proc/{child}").exists() or " Z " in Path(f"/proc/{child}/stat").read_text():
+            return
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("it was still running")
