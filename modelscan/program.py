@@ -324,7 +324,7 @@ class Program:
     """In the order of the file; the model itself first."""
     copies: Mapping[str, str] = field(default_factory=dict)
     """Entries that hold the same variable once more (Keras 3's `export` stores each under `variables` and `_all_variables`) → the entry
-    that counts: equal in variable name, type, shape and checksum."""
+    that counts."""
     file: str | None = None
     """The file that offsets of nodes and constants count in, relative to the model's folder; None for the artifact itself."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from modelscan.formats.tensorflow import detection, keras_metadata, proto
 from modelscan.formats.tensorflow.agreement import check_variables
 from modelscan.formats.tensorflow.bundle import read_bundle
 from modelscan.formats.tensorflow.constants import stored
+from modelscan.formats.tensorflow.copies import Copies, second_copies
 from modelscan.formats.tensorflow.fingerprint import FILE as FINGERPRINT
 from modelscan.formats.tensorflow.fingerprint import Fingerprint
 from modelscan.formats.tensorflow.hazards import Walk
@@ -78,7 +79,8 @@ def read(artifact: Artifact, limits: Limits) -> Model:
     savers = tuple(_saved(draft, reading) for draft in reading.drafts)
     graphs = tuple(_graph(draft, saved, checkpoint) for draft, saved in zip(reading.drafts, savers, strict=True))
     keras = _keras(place, reading)
-    tensors = tuple(stored_tensors(checkpoint, graphs[0] if graphs else None)) if checkpoint is not None else ()
+    copies = _copies(graphs, checkpoint)
+    tensors = tuple(_stored_tensors(checkpoint, graphs[0] if graphs else None, copies.state)) if checkpoint is not None else ()
     if checkpoint is not None:
         reading.seen.extend(check_entries(checkpoint, whole))
         reading.seen.extend(check_variables(graphs, savers, checkpoint, tensors, whole))
@@ -86,10 +88,9 @@ def read(artifact: Artifact, limits: Limits) -> Model:
         reading.seen.extend(_without_index(place, graphs, savers))
     constants = [one for graph, draft in zip(graphs, reading.drafts, strict=True) for one in _constants(place, reading, graph, draft)]
     reading.seen.extend(_beside(place, reading, graphs))
-    copies = _copies(graphs, checkpoint) if checkpoint is not None else {}
-    program = Program(graphs, checkpoint, keras, copies, None if place.own else place.program)
+    program = Program(graphs, checkpoint, keras, copies.copies, None if place.own else place.program)
     objects = next((graph.objects for graph in graphs if graph.objects), ())
-    described = keras_model(objects, keras, [one for one in tensors if one.name not in copies], limits, reading.seen)
+    described = keras_model(objects, keras, [one for one in tensors if one.name not in copies.copies], limits, reading.seen)
     model = _model(place, reading, program, (*tensors, *constants))
     if described is None:
         return model
@@ -206,20 +207,6 @@ def _graph(draft: Draft, savers: Saved, checkpoint: Checkpoint | None) -> MetaGr
     return replace(graph, objects=with_keys(graph.objects, checkpoint.objects, checkpoint.entries))
 
 
-def _copies(graphs: tuple[MetaGraph, ...], checkpoint: Checkpoint) -> dict[str, str]:
-    """Entries that are the second or later copy of a variable, by the entry of the first."""
-    first: dict[tuple[object, ...], str] = {}
-    found: dict[str, str] = {}
-    for one in (one for graph in graphs for one in graph.objects):
-        entry = checkpoint.entries.get(one.key) if one.key is not None else None
-        if entry is None or one.variable is None or not one.variable.name:
-            continue
-        original = first.setdefault((one.variable.name, entry.dtype, entry.shape, entry.nbytes, entry.crc32c), entry.key)
-        if original != entry.key:
-            found[entry.key] = original
-    return found
-
-
 def _constants(place: Place, reading: Reading, graph: MetaGraph, draft: Draft) -> Iterator[StoredTensor]:
     """The tensors that stand in the graph itself: all of a GraphDef, the large ones of a SavedModel. The graph is checked on the way."""
     walk = Walk(graph, draft.saver[0]).run()
@@ -281,9 +268,16 @@ def _keras(place: Place, reading: Reading) -> tuple[KerasNode, ...]:
     return ()
 
 
-def stored_tensors(checkpoint: Checkpoint, graph: MetaGraph | None) -> list[StoredTensor]:
+def _copies(graphs: tuple[MetaGraph, ...], checkpoint: Checkpoint | None) -> Copies:
+    """What is stored twice, by the first program that has an object graph."""
+    graph = next((one for one in graphs if one.objects), None)
+    return second_copies(graph, checkpoint.entries) if graph is not None and checkpoint is not None else Copies()
+
+
+def _stored_tensors(checkpoint: Checkpoint, graph: MetaGraph | None, state: Collection[str]) -> list[StoredTensor]:
     """The entries as stored tensors, a partitioned variable as one."""
     known = kinds(checkpoint.entries, checkpoint.objects, graph.objects if graph is not None else ())
+    known.update(dict.fromkeys(state, Kind.STATE))
     return [_tensor(entry, checkpoint, known[key]) for key, entry in checkpoint.entries.items()]
 
 
