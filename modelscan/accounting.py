@@ -117,7 +117,8 @@ def _rows(spec: WeightSpec, claims: Iterable[Claim], seen: set[Share]) -> Iterat
         problem = _problem(spec, claim)
         verdict = Verdict.MISMATCH if problem else Verdict.MATCH if _witnessed(spec) else Verdict.INFERRED
         tied = _brought(claim, seen) and not counted
-        seen.add(_share(claim))
+        if spec.counted:  # where it counts for nothing, it is left for the layer where it counts
+            seen.add(_share(claim))
         yield Row(spec, tensor, verdict, problem, copy=claim.copy or counted, tied=tied)
         counted = True
 

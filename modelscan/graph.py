@@ -32,6 +32,15 @@ class SparseTensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Fill:
+    """The tensor of one element that says what ConstantOfShape fills with: a setting of the operator, no stored tensor."""
+
+    dtype: str
+    number: int | float | None
+    """None for a type that Python has no number for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One operator call."""
 
@@ -45,7 +54,7 @@ class Node:
     outputs: tuple[str, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Plain values: int, float, str, bytes (strings that are no UTF-8), tuples of these; `StoredTensor` for a tensor,
-    `SparseTensor`, `TensorInfo` for a type, `Reference` inside functions. Bodies are in `graphs`."""
+    `Fill` for one that is a setting, `SparseTensor`, `TensorInfo` for a type, `Reference` inside functions. Bodies are in `graphs`."""
     graphs: Mapping[str, Graph] = field(default_factory=dict)
     """Bodies by attribute name (`then_branch`, `body`); a list of graphs is `name[0]`, `name[1]`, …"""
     metadata: Mapping[str, str] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from typing import Any
 from modelscan.formats.onnx.context import Reading
 from modelscan.formats.onnx.native import knows, native, newest_opset
 from modelscan.formats.onnx.operators import STANDARD
-from modelscan.graph import Graph, Node, SparseTensor
+from modelscan.graph import Fill, Graph, Node, SparseTensor
 from modelscan.model import StoredTensor, TensorInfo
 
 _TYPE_NAMES = {"float32": "float", "float64": "double"}
@@ -146,7 +146,7 @@ def _kind(value: Any) -> str | None:
             return "FLOAT"
         case str() | bytes():
             return "STRING"
-        case StoredTensor():
+        case StoredTensor() | Fill():
             return "TENSOR"
         case SparseTensor():
             return "SPARSE_TENSOR"

@@ -12,7 +12,7 @@ from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats.onnx import attributes, tensors
 from modelscan.formats.onnx.attributes import Attribute
 from modelscan.formats.onnx.context import Extent, Reading, standard
-from modelscan.formats.onnx.payload import Contents, small
+from modelscan.formats.onnx.payload import Contents, elements, small
 from modelscan.formats.onnx.proto import (
     ATTRIBUTE_F,
     ATTRIBUTE_FLOATS,
@@ -55,7 +55,7 @@ from modelscan.formats.onnx.proto import (
     NODE_OVERLOAD,
 )
 from modelscan.formats.onnx.types import value_info
-from modelscan.graph import Function, Graph, Node, SparseTensor
+from modelscan.graph import Fill, Function, Graph, Node, SparseTensor
 from modelscan.model import Kind, StoredTensor, TensorInfo
 from modelscan.wire import LENGTH
 
@@ -321,14 +321,16 @@ class Owner:
             return self.output
         return f"{self.title}.{one.name}[{place}]" if one.repeated else f"{self.title}.{one.name}"
 
-    def _tensor(self, one: Attribute, place: int, where: str) -> StoredTensor:
+    def _tensor(self, one: Attribute, place: int, where: str) -> StoredTensor | Fill:
         reading = self.scope.reading
         held = len(reading.tensors)
         _, tensor = tensors.stored(reading, one.messages[place], f"{where}.t", self.scope.prefix, self._name(one, place))
         if self.constant:
             self._define(tensor)
-        elif self.fill and tensor.elements == 1:  # one number that says what to fill with: a setting of the operator
+        elif self.fill and tensor.elements == 1:
             del reading.tensors[held:]
+            numbers = elements(reading.wire, tensor) if small(tensor, reading.limits) else None
+            return Fill(tensor.dtype, numbers[0] if numbers else None)
         return tensor
 
     def _sparse(self, one: Attribute, place: int, where: str) -> SparseTensor | None:

@@ -11,8 +11,10 @@ from modelscan.layers.onnx import (
     checks,
     demand_rules,
     demand_rules_contrib,
+    norms,
     shape_rules,
     shape_rules_contrib,
+    shape_rules_norms,
     shape_rules_scopes,
 )
 from modelscan.layers.onnx.build import of_kind
@@ -27,7 +29,17 @@ from modelscan.layers.onnx.tree import layers
 from modelscan.limits import Limits
 from modelscan.model import Kind, Model
 
-__all__ = ["catalogue", "demand_rules", "demand_rules_contrib", "derive", "shape_rules", "shape_rules_contrib", "shape_rules_scopes"]
+__all__ = [
+    "catalogue",
+    "demand_rules",
+    "demand_rules_contrib",
+    "derive",
+    "norms",
+    "shape_rules",
+    "shape_rules_contrib",
+    "shape_rules_norms",
+    "shape_rules_scopes",
+]
 
 
 def derive(model: Model, limits: Limits) -> Model:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING
 
+from modelscan.graph import Fill
 from modelscan.layers.onnx.axes import FREE, Axis, origin, product
 from modelscan.layers.onnx.flow import NONE, Call
 
@@ -73,10 +74,22 @@ def _computed(shapes: Shapes, call: Call) -> Amounts | None:
         return None
     if call.op in _PASSING:
         return first
+    if call.op == "ConstantOfShape":
+        return _filled(call, first)
     if call.op == "Not":
         return tuple(Axis(None if one.static is None else int(not one.static), one.source) for one in first)
     function = _COMPUTED.get(call.op)
     return function(shapes, call, first) if function is not None else None
+
+
+def _filled(call: Call, first: Amounts) -> Amounts | None:
+    """A vector of one number: what exporters compare a target with, to find the -1 in it."""
+    fill = call.attribute("value")
+    number = fill.number if isinstance(fill, Fill) else 0
+    count = first[0].static if len(first) == 1 else None
+    if count is None or not 0 <= count <= MOST or not isinstance(number, int):
+        return None
+    return (Axis(number, FREE),) * count
 
 
 def _gather(shapes: Shapes, call: Call, first: Amounts) -> Amounts | None:

@@ -1,4 +1,4 @@
-"""How many operands an operator needs at least: the rules that follow may rely on it."""
+"""What is known of operands by their place: how many an operator needs at least, and which of them only steer it."""
 
 from __future__ import annotations
 
@@ -53,3 +53,32 @@ LEAST: dict[str, int] = {
     **_MORE,
 }
 """By operator. Those that are not in it are looked at by no rule that counts on operands."""
+PARAMETERS: dict[str, tuple[int, ...]] = {
+    "Reshape": (1,),
+    "Slice": (1, 2, 3, 4),
+    "Unsqueeze": (1,),
+    "Squeeze": (1,),
+    "Gather": (1,),
+    "Pad": (1, 2, 3),
+    "Resize": (1, 2, 3),
+    "Upsample": (1,),
+    "Clip": (1, 2),
+    "Expand": (1,),
+    "Tile": (1,),
+    "TopK": (1,),
+    "Dropout": (1, 2),
+    "Split": (1,),
+    "OneHot": (1, 2),
+    "ConstantOfShape": (0,),
+    "Range": (0, 1, 2),
+    "NonMaxSuppression": (2, 3, 4),
+    "CumSum": (1,),
+    "Trilu": (1,),
+    "QuantizeLinear": (1, 2),
+    "DequantizeLinear": (1, 2),
+    "com.microsoft:QuantizeLinear": (1, 2),
+    "com.microsoft:DequantizeLinear": (1, 2),
+    "Loop": (0, 1),
+    "If": (0,),
+}
+"""Inputs that steer an operator and are no weights, whatever their type."""

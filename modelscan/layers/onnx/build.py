@@ -47,7 +47,7 @@ def weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tup
             tensor = setting.flow.tensors[value]
             if tensor is not None:
                 learned = draft.counted and name == "factor" and tensor.elements > 1
-                dims = _factor(tensor, view, draft.role) if learned else tuple(Dim((), size) for size in tensor.shape)
+                dims = _factor(tensor, view, draft, value) if learned else tuple(Dim((), size) for size in tensor.shape)
                 specs.append(WeightSpec(role, dims, trainable=None, counted=learned))
                 claims.append(Claim(of_kind(tensor, learned), setting.flow.names[value], role))
     return tuple(specs), tuple(claims)
@@ -117,13 +117,19 @@ def _share(extent: Extent, size: int, full: int, own: tuple[int, ...]) -> Dim:
     return Dim((Symbol(f"{name}/{times}" if times else f"part of {name}", size, f"{times} equal parts" if attested else None),))
 
 
-def _factor(tensor: StoredTensor, view: View, role: str) -> tuple[Dim, ...]:
+def _factor(tensor: StoredTensor, view: View, draft: Draft, own: int) -> tuple[Dim, ...]:
     """The dimensions of what a weight is multiplied with before its use: those of the weight that it meets, where it meets them."""
     lead = len(view.shape) - len(tensor.shape)
     dims = []
     for place, size in enumerate(tensor.shape):
-        met = lead >= 0 and view.shape[lead + place] == size
-        dims.append(Dim((), 1) if size == 1 else Dim((Symbol(f"size_{place + 1}", size, f"{role} beside it" if met else None),)))
+        axis = lead + place if lead >= 0 and view.shape[lead + place] == size else None
+        axis = next((number for number, whole in enumerate(view.shape) if whole == size), None) if axis is None else axis
+        if size == 1:
+            dims.append(Dim((), 1))
+        elif axis is not None and len(draft.extents) == len(view.shape):
+            dims.append(draft.extents[axis].dim((own,)))
+        else:
+            dims.append(Dim((Symbol(f"size_{place + 1}", size, None if axis is None else f"{draft.role} beside it"),)))
     return tuple(dims)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelscan.layers.onnx.arity import words
-from modelscan.layers.onnx.axes import FREE, origin
+from modelscan.layers.onnx.axes import FREE, OPAQUE
 from modelscan.layers.onnx.demands import (
     RULES,
     Demands,
@@ -20,6 +20,11 @@ from modelscan.layers.onnx.flow import NONE, Call
 from modelscan.layers.onnx.shape_rules import BROADCASTING, UNARY, reshape_target
 from modelscan.layers.onnx.shapes import axis_of
 from modelscan.layers.onnx.views import normalised, operand
+
+PARTS = 64
+"""Parts of a chain of concatenations whose widths are told apart."""
+BESIDE = 4
+"""Neighbours in a concatenation that are asked for the sizes that all its parts share."""
 
 RULES.update(dict.fromkeys(UNARY, same))
 RULES.update(dict.fromkeys(BROADCASTING, broadcasting))
@@ -183,13 +188,54 @@ def _concat(demands: Demands, call: Call) -> None:
         for other in range(rank):
             if other != axis:
                 demands.hand(out, other, value, other)
-        rest = [axis_of(demands.shapes, call, n, axis) for n in range(len(call.inputs)) if n != position]
-        if all(one.static is not None for one in rest):
-            for one in demands.of(out, axis):
-                found = {origin(rest), one.source} - {FREE}
-                left = one.size - sum(other.static or 0 for other in rest)
-                if len(found) < 2 and left > 0:
-                    demands.want(value, axis, Evidence(left, one.text, found.pop() if found else FREE, NEIGHBOUR, one.subject))
+                _beside(demands, call, position, other)
+    if told := demands.of(out, axis):
+        _parts(demands, call, axis, told)
+
+
+def _parts(demands: Demands, call: Call, axis: int, told: tuple[Evidence, ...]) -> None:
+    """What is said of the sum of the parts, less all other parts, is said of each part."""
+    sizes = [axis_of(demands.shapes, call, position, axis).static for position in range(len(call.inputs))]
+    total, unknown = sum(size or 0 for size in sizes), sizes.count(None)
+    if unknown > 1 or len(sizes) > PARTS:
+        return
+    origins = [_origins(demands, value, axis) for value in call.inputs]
+    for position, (value, size) in enumerate(zip(call.inputs, sizes, strict=True)):
+        if unknown and size is not None:
+            continue
+        beside = frozenset[int]().union(*origins[:position], *origins[position + 1 :])
+        for one in told:
+            found, left = sorted(beside | one.origins), one.size - total + (size or 0)
+            if left > 0 and OPAQUE not in found:
+                demands.want(value, axis, Evidence(left, one.text, (found or [FREE])[0], NEIGHBOUR, one.subject, tuple(found[1:])))
+
+
+def _beside(demands: Demands, call: Call, position: int, axis: int) -> None:
+    """Parts that are put side by side have the same sizes along every other axis."""
+    value = call.inputs[position]
+    if not demands.open(value, axis):
+        return
+    for other in call.inputs[:BESIDE]:
+        size = (demands.shapes.of(other) or ())[axis : axis + 1] if other != value else ()
+        if size:
+            demands.want(value, axis, from_axis(size[0], "Concat with", demands.flow.names[other]))
+
+
+def _origins(demands: Demands, value: int, axis: int) -> frozenset[int]:
+    """The stored values that a part's width was read off, those of a chain of concatenations told one by one."""
+    found: set[int] = set()
+    waiting, steps = [value], PARTS
+    while waiting:
+        value, steps = waiting.pop(), steps - 1
+        axes = demands.shapes.of(value)
+        source = axes[axis].source if axes is not None and axis < len(axes) else OPAQUE
+        made = demands.flow.producer[value] if source == OPAQUE and value != NONE else NONE
+        call = demands.flow.calls[made] if made != NONE else None
+        if steps > 0 and call is not None and call.op == "Concat" and call.integer("axis", 0) in (axis, axis - len(axes or ())):
+            waiting.extend(call.inputs)
+        else:
+            found.add(source)
+    return frozenset(found) - {FREE}
 
 
 @backward("Split")
@@ -207,7 +253,7 @@ def _split(demands: Demands, call: Call) -> None:
         return
     for value in call.outputs[:1]:
         for one in demands.of(value, axis):
-            demands.want(source, axis, Evidence(one.size * len(call.outputs), one.text, one.source, NEIGHBOUR, one.subject))
+            demands.want(source, axis, one._replace(size=one.size * len(call.outputs), weight=NEIGHBOUR))
 
 
 @backward("Slice", "Pad")
@@ -216,6 +262,15 @@ def _slice(demands: Demands, call: Call) -> None:
     for axis, size in enumerate(before or ()):
         if after is not None and axis < len(after) and size == after[axis]:
             demands.hand(call.outputs[0], axis, call.inputs[0], axis)
+
+
+@backward("Expand", "Tile")
+def _widened(demands: Demands, call: Call) -> None:
+    """Axes that stay as long as they were, counted from the last one."""
+    before, after = demands.shapes.input(call, 0) or (), demands.shapes.of(call.outputs[0]) or ()
+    for back in range(1, min(len(before), len(after)) + 1):
+        if before[-back].static == after[-back].static != 1:
+            demands.hand(call.outputs[0], len(after) - back, call.inputs[0], -back)
 
 
 @backward("Gather")

@@ -208,9 +208,11 @@ def through_reshape(demands: Demands, source: int, target: int, told: dict[int, 
         statements = [told.get(axis) or next(iter(demands.of(target, axis)), None) for axis in outs]
         if not statements or any(one is None for one in statements):
             continue
-        size, sources = 1, {one.source for one in statements if one is not None} - {FREE}
+        size = 1
+        sources: set[int] = set()
         for one in statements:
             size *= one.size if one is not None else 1
+            sources |= one.origins if one is not None else set()
         text = " × ".join(dict.fromkeys(one.words for one in statements if one is not None))
         for axis in ins:
             others = tuple(before[other] for other in ins if other != axis)

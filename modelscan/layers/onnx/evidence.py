@@ -30,6 +30,13 @@ class Evidence(NamedTuple):
     weight: int = NEIGHBOUR
     subject: str = ""
     """What the text is about, where it is not part of it (`conv2`)."""
+    others: tuple[int, ...] = ()
+    """Further stored values that it was read off: a concatenation's width less the widths of its other parts."""
+
+    @property
+    def origins(self) -> frozenset[int]:
+        """All stored values that it was read off; empty where it came from none."""
+        return frozenset((self.source, *self.others)) - {FREE}
 
     @property
     def words(self) -> str:
@@ -88,7 +95,7 @@ class Quantity:
         for one in self.evidence:
             if one.size != size:
                 continue
-            if one.source in tensors:
+            if one.source in tensors or (one.others and not one.origins.isdisjoint(tensors)):
                 by_self = True
             elif one.source != OPAQUE:
                 told.setdefault(one.words, one.weight)

@@ -2,39 +2,10 @@
 
 from __future__ import annotations
 
+from modelscan.layers.onnx.arity import PARAMETERS
 from modelscan.layers.onnx.catalogue.embedding import is_weight
 from modelscan.layers.onnx.flow import NONE, SCOPE, Call
 from modelscan.layers.onnx.site import LAYERS, Draft, Found, Setting, Site
-
-PARAMETERS: dict[str, tuple[int, ...]] = {
-    "Reshape": (1,),
-    "Slice": (1, 2, 3, 4),
-    "Unsqueeze": (1,),
-    "Squeeze": (1,),
-    "Gather": (1,),
-    "Pad": (1, 2, 3),
-    "Resize": (1, 2, 3),
-    "Upsample": (1,),
-    "Clip": (1, 2),
-    "Expand": (1,),
-    "Tile": (1,),
-    "TopK": (1,),
-    "Dropout": (1, 2),
-    "Split": (1,),
-    "OneHot": (1, 2),
-    "ConstantOfShape": (0,),
-    "Range": (0, 1, 2),
-    "NonMaxSuppression": (2, 3, 4),
-    "CumSum": (1,),
-    "Trilu": (1,),
-    "QuantizeLinear": (1, 2),
-    "DequantizeLinear": (1, 2),
-    "com.microsoft:QuantizeLinear": (1, 2),
-    "com.microsoft:DequantizeLinear": (1, 2),
-    "Loop": (0, 1),
-    "If": (0,),
-}
-"""Inputs that steer an operator and are no weights, whatever their type."""
 
 MACHINE_LEARNING = "ai.onnx.ml"
 """Domain whose models stand in attributes."""
@@ -46,6 +17,7 @@ def recognise(setting: Setting) -> list[Found]:
     """All layers with stored tensors, in graph order. A call that a layer owns already is no layer of its own."""
     found: list[Found] = []
     for call in setting.flow.calls:
+        _revive(setting, call)
         weighted = _takes_stored(setting, call)
         if call.index in setting.taken or not (weighted or call.op in COMPOSED or call.node.domain == MACHINE_LEARNING):
             continue
@@ -57,7 +29,15 @@ def recognise(setting: Setting) -> list[Found]:
         if one is not None and (one.drafts or one.observations or one.fused):
             setting.taken.update(other.index for other in (one.call, *one.fused))
             found.append(one)
+            if one.output in setting.inert and one.output not in setting.views and any(draft.counted for draft in one.drafts):
+                setting.inert.discard(one.output)
     return found
+
+
+def _revive(setting: Setting, call: Call) -> None:
+    """What a layer made of stored tensors alone (positions through a small network) is an activation to whatever takes it."""
+    if call.op not in ("Shape", "Size") and any(value != NONE and value not in setting.inert for value in call.inputs):
+        setting.inert.difference_update(value for value in call.outputs if value not in setting.views)
 
 
 def _takes_stored(setting: Setting, call: Call) -> bool:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from modelscan.layers.onnx.arity import words
+from modelscan.layers.onnx.arity import PARAMETERS, words
 from modelscan.layers.onnx.axes import Axes
 from modelscan.layers.onnx.catalogue.chains import by_scalar
 from modelscan.layers.onnx.flow import NONE, SCOPE, Call
 from modelscan.layers.onnx.names import Place, enclosing, of_weight, place_of
-from modelscan.layers.onnx.recognise import PARAMETERS
 from modelscan.layers.onnx.site import Found, Setting
 
 ACTIVATIONS = frozenset(

@@ -80,7 +80,7 @@ def follow(flow: Flow, call: Call, found: dict[int, View]) -> None:
             if value != NONE:
                 found.setdefault(value, part)
         return
-    step = _STEPS.get(call.op)
+    step = STEPS.get(call.op)
     view: View | None = step(flow, call, found) if step is not None else None
     if view is not None and len(view.pieces) <= MAX_PIECES and call.outputs[0] != NONE:
         found.setdefault(call.outputs[0], view)
@@ -108,14 +108,15 @@ def normalised(axes: tuple[int, ...], rank: int) -> tuple[int, ...] | None:
     return front if all(0 <= axis < rank for axis in front) and len(set(front)) == len(front) else None
 
 
-def _same(_: Flow, call: Call, found: dict[int, View]) -> View:
+def same(_: Flow, call: Call, found: dict[int, View]) -> View:
+    """The elements stay where they are."""
     view = found[call.inputs[0]]
     after = view if call.node.domain == SCOPE else view.then(call.node.op, view.shape, view.pieces)
     return after._replace(dtype=None) if call.node.op.startswith("Cast") else after
 
 
 def _quantised(flow: Flow, call: Call, found: dict[int, View]) -> View:
-    view = _same(flow, call, found)
+    view = same(flow, call, found)
     names = ("scale", "zero_point")
     extras = tuple(
         (name, piece.value) for name, value in zip(names, call.inputs[1:3], strict=False) if value in found for piece in found[value].pieces
@@ -339,19 +340,6 @@ def _combined(_: Flow, call: Call, found: dict[int, View]) -> View | None:
     return View(main.shape, tuple(pieces), tuple(one for one in extras if one[1] not in own), (*main.path, call.op), None)
 
 
-def _reduced(flow: Flow, call: Call, found: dict[int, View]) -> View | None:
-    """A norm or sum over axes of something static (weight normalisation): it holds no element, but knows whose it was."""
-    view = found[call.inputs[0]]
-    axes = operand(flow, call, 1, "axes")
-    front = tuple(range(len(view.shape))) if axes is None else normalised(axes, len(view.shape))
-    if front is None or not view.pieces:
-        return None
-    kept = bool(call.integer("keepdims", 1))
-    shape = tuple(1 if axis in front else size for axis, size in enumerate(view.shape) if kept or axis not in front)
-    extras = (*view.extras, *(("factor", piece.value) for piece in view.pieces))
-    return View(shape, (), extras, (*view.path, call.op), None)
-
-
 def _join(_: Flow, call: Call, found: dict[int, View]) -> View | None:
     """One of several static values of one shape: each is stored."""
     parts = [found.get(value) for value in call.inputs]
@@ -363,13 +351,13 @@ def _join(_: Flow, call: Call, found: dict[int, View]) -> View | None:
     return View(known[0].shape, tuple(pieces), tuple(extras), (*known[0].path, "If"), known[0].dtype)
 
 
-_STEPS: dict[str, Callable[[Flow, Call, dict[int, View]], View | None]] = {
+STEPS: dict[str, Callable[[Flow, Call, dict[int, View]], View | None]] = {
     **dict.fromkeys(
-        ("Identity", "Cast", "CastLike", "Dropout", "Sqrt", "Neg", "Reciprocal", "Exp", "Abs", "Relu", "Tanh", "Sigmoid"), _same
+        ("Identity", "Cast", "CastLike", "Dropout", "Sqrt", "Neg", "Reciprocal", "Exp", "Abs", "Relu", "Tanh", "Sigmoid", "Clip"), same
     ),
     **dict.fromkeys((*QUANTISED, "QuantizeLinear", "com.microsoft:QuantizeLinear"), _quantised),
     "·scope:join": _join,
-    "·scope:hold": _same,
+    "·scope:hold": same,
     "Transpose": _transpose,
     "Reshape": _reshape,
     "Flatten": _reshape,
@@ -377,6 +365,5 @@ _STEPS: dict[str, Callable[[Flow, Call, dict[int, View]], View | None]] = {
     "Squeeze": _squeeze,
     "Slice": _slice,
     "Concat": _concat,
-    **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceSum", "ReduceSumSquare"), _reduced),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Where", "Max", "Min"), _combined),
 }

@@ -10,10 +10,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from modelscan.formats.onnx import blocks
-from modelscan.graph import Graph, Reference, SparseTensor
+from modelscan.graph import Fill, Graph, Reference, SparseTensor
 from modelscan.inline import inline
 from modelscan.limits import DEFAULT, Limits
-from modelscan.model import Kind, StoredTensor
+from modelscan.model import Kind
 from tests.formats.onnx.onnx_models import FLOAT, INT64, artifact, dense, floats, info, ints, kinds, model, scan
 
 NODE = helper.make_node
@@ -97,7 +97,7 @@ def test_the_fill_of_a_constant_of_shape_is_a_setting() -> None:
     nodes = [NODE("ConstantOfShape", ["s"], ["y"], value=helper.make_tensor("v", FLOAT, [1], [2.0]))]
     found = scan(model(nodes, [info("s", 2, dtype=INT64)], [info("y", None, None)]))
     assert found.tensors == ()
-    assert isinstance(found.graph.nodes[0].attributes["value"], StoredTensor)
+    assert found.graph.nodes[0].attributes["value"] == Fill("float32", 2.0)
 
 
 def test_a_tensor_attribute_of_another_node_is_stored() -> None:

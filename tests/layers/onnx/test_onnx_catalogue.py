@@ -281,7 +281,7 @@ def test_an_initial_state_is_no_parameter_wherever_it_is_laid_out(tmp_path):
     found, result = accounts(model(nodes, [info("x", [5, 2, 8])], [info("y", [5, 1, 2, 6])], tensors), tmp_path)
     assert result.totals.total == result.totals.stored == 3 * 6 * (8 + 6 + 2)
     assert result.totals.constants == 6 + 3
-    assert [(one.layer.type, one.parameters) for one in found.values()] == [("Buffer", 0), ("GRU", 288)]
+    assert [(one.layer.type, one.parameters) for one in found.values()] == [("GRU", 288)]
     assert not any(row.problem for one in found.values() for row in one.rows)
 
 

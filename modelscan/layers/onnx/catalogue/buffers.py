@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from modelscan.layers.onnx.arity import PARAMETERS
 from modelscan.layers.onnx.catalogue.chains import FAR, LAYOUT
 from modelscan.layers.onnx.catalogue.embedding import is_weight
 from modelscan.layers.onnx.catalogue.recurrent import GATES
 from modelscan.layers.onnx.evidence import Quantity, extent
 from modelscan.layers.onnx.flow import NONE
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
+
+WHOLE = frozenset(("Slice", "Expand", "Tile", "Pad", "Concat"))
+"""Operators of which each axis of the result belongs to the same axis of the data, counted from the last one."""
 
 
 @layer(
@@ -37,24 +41,38 @@ def table(site: Site) -> Found | None:
     held = [place for place in places if (view := site.view(place)) is not None and view.elements > 1]
     if not held:
         return None
-    state = _is_initial_state(site)
-    weight = not state and any(is_weight(site, place) for place in held)
+    if _is_initial_state(site):
+        return None
+    weight = any(is_weight(site, place) for place in held)
     if not weight and all((view := site.view(place)) is not None and len(view.shape) < 2 for place in held):
         return None
-    free = tuple(value for value in site.call.inputs if value != NONE and value not in site.setting.views)
+    steering = PARAMETERS.get(site.call.op, ())
+    free = tuple(
+        one for place, one in enumerate(site.call.inputs) if one != NONE and place not in steering and one not in site.setting.views
+    )
     found = Found("Table" if weight else "Buffer", site.call, output=site.output, inputs=free, config={"operator": site.call.op})
     for number, place in enumerate(held):
         view = site.view(place)
         sizes = []
         for axis in range(len(view.shape) if view is not None else 0):
             size = site.stored(Quantity(f"size_{axis + 1}"), place, axis, "itself")
-            after = site.setting.shapes.of(site.output) or ()
-            if site.call.op == "Slice" and axis < len(after) and site.axis(place, axis) == after[axis]:
-                site.wanted(size, site.output, axis)
-            sizes.append(extent(size))
-        role = ("table" if weight else "initial_state" if state else "buffer") + (f"_{number + 1}" if len(held) > 1 else "")
+            _kept(site, size, place, axis)
+            sizes.append(extent(1 if view is not None and view.shape[axis] == 1 else size))
+        role = ("table" if weight else "buffer") + (f"_{number + 1}" if len(held) > 1 else "")
         found.drafts.append(Draft(role, site.value(place), tuple(sizes), counted=weight and is_weight(site, place)))
     return found
+
+
+def _kept(site: Site, size: Quantity, place: int, axis: int) -> None:
+    """What is said of an axis of the result, where it is the table's own one: not cut, widened, padded or joined with others."""
+    before, after = site.axes(place) or (), site.setting.shapes.of(site.output) or ()
+    back = axis - len(before)
+    if site.call.op not in WHOLE or len(after) < len(before) or before[axis].static in (None, 1):
+        return
+    joined = site.call.op == "Concat" and site.call.integer("axis", 0) in (axis, back)
+    if not joined and before[axis].static == after[back].static:
+        size.activation(after[back], site.flow.names[site.output])
+        site.wanted(size, site.output, back)
 
 
 def _is_initial_state(site: Site) -> bool:

@@ -46,7 +46,7 @@ def scalar(setting: Setting, value: int) -> bool:
     if view is not None:
         return view.elements == 1
     axes = setting.shapes.of(value)
-    return axes is not None and not axes and value in setting.flow.contents
+    return axes is not None and value in setting.inert and all(axis.static == 1 for axis in axes)
 
 
 def by_scalar(setting: Setting, call: Call) -> int | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from modelscan.layers.onnx.axes import total
 from modelscan.layers.onnx.catalogue.cells import cell
 from modelscan.layers.onnx.catalogue.common import add_bias, take_scale
+from modelscan.layers.onnx.catalogue.embedding import is_weight
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
 from modelscan.layers.onnx.flow import NONE
 from modelscan.layers.onnx.macs import without_weights
@@ -66,20 +68,28 @@ def product(site: Site, kernel: int, activation: int, *, bias: bool = True) -> F
 
 
 def _static(site: Site) -> Found | None:
-    """Both operands are stored (a factorised kernel): each is a weight, the inner size attested by the other."""
+    """Both operands are stored (a factorised kernel, a table of positions through a small network): each is a weight."""
     left, right = site.view(0), site.view(1)
-    if left is None or right is None or len(left.shape) != 2 or len(right.shape) != 2:
+    if left is None or right is None or len(left.shape) < 2 or len(right.shape) < 2:
         return None
-    rows, inner, columns = Quantity("rows"), Quantity("inner"), Quantity("columns")
-    site.stored(rows, 0, 0, "left factor")
-    site.stored(inner, 0, 1, "left factor")
-    site.stored(inner, 1, 0, "right factor")
-    site.stored(columns, 1, 1, "right factor")
-    site.wanted(rows, site.output, 0)
-    site.wanted(columns, site.output, 1)
-    found = Found("MatMul", site.call, output=site.output, positions=rows.settled())
-    found.drafts.append(Draft("left", site.value(0), (extent(rows), extent(inner))))
-    found.drafts.append(Draft("right", site.value(1), (extent(inner), extent(columns)), multiplied=True))
+    if not (is_weight(site, 0) and is_weight(site, 1)):
+        return None
+    inner, columns = Quantity("inner"), Quantity("columns")
+    rows = [Quantity("rows" if place == len(left.shape) - 2 else f"size_{place + 1}") for place in range(len(left.shape) - 1)]
+    batch = [Quantity(f"batch_{place + 1}") for place in range(len(right.shape) - 2)]
+    for place, row in enumerate(rows):
+        site.stored(row, 0, place, "left factor")
+        site.wanted(row, site.output, place - len(left.shape))
+    for place, one in enumerate(batch):
+        site.stored(one, 1, place, "right factor")
+    site.stored(inner, 0, -1, "left factor")
+    site.stored(inner, 1, -2, "right factor")
+    site.stored(columns, 1, -1, "right factor")
+    site.wanted(columns, site.output, -1)
+    found = Found("MatMul", site.call, output=site.output, positions=total(axes[:-1] if (axes := site.axes(0)) else ()))
+    found.drafts.append(Draft("left", site.value(0), (*map(extent, rows), extent(inner))))
+    found.drafts.append(Draft("right", site.value(1), (*map(extent, batch), extent(inner), extent(columns)), multiplied=True))
+    add_bias(site, found, columns, -1)
     return found
 
 
