@@ -159,10 +159,14 @@ class Cached:
 
     def read(self, offset: int, n: int) -> bytes:
         """See `Source.read`; a read longer than four blocks goes past the cache."""
+        first, start = divmod(offset, self._block)
+        data = self._cache.get(first)
+        if data is not None and 0 <= n <= len(data) - start:  # nearly always, thousands of times in a row
+            self._cache.move_to_end(first)
+            return data[start : start + n]
         _bounds(self, offset, n)
         if n > 4 * self._block:
             return self.source.read(offset, n)
-        first, start = divmod(offset, self._block)
         if start + n <= self._block:
             return self._load(first)[start : start + n]
         last = (offset + n - 1) // self._block

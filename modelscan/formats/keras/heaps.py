@@ -6,6 +6,8 @@ The library walks a heap from object to object by their sizes and does not notic
 
 from __future__ import annotations
 
+import io
+
 from modelscan.source import Source
 
 _SIGNATURE = b"GCOL"
@@ -13,19 +15,37 @@ _LARGEST = 1 << 26
 """A heap holds the names in an attribute; none of this size has been seen."""
 
 
-class Guarded:
-    """A source in which a heap without end has lost its signature, so that the library refuses it."""
+class GuardedFile:
+    """A source as the file object that h5py reads from, in which a heap without end has lost its signature: the library refuses it.
+
+    It has no `readinto`: h5py makes a memory view of each of thousands of small reads when there is one. A read always gives what was asked
+    for, zeros behind the end: h5py copies that many bytes without looking.
+    """
 
     def __init__(self, source: Source, lengths: int) -> None:
         """`lengths`: bytes of a length, as the superblock says."""
         self.source = source
-        self.name = source.name
         self.size = source.size
         self._lengths = lengths
         self._sound: dict[int, bool] = {}
+        self._position = 0
 
-    def read(self, offset: int, n: int) -> bytes:
-        """See `Source.read`."""
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """See `io.IOBase.seek`."""
+        self._position = offset if whence == io.SEEK_SET else offset + (self._position if whence == io.SEEK_CUR else self.size)
+        return self._position
+
+    def tell(self) -> int:
+        """See `io.IOBase.tell`."""
+        return self._position
+
+    def read(self, n: int) -> bytes:
+        """The `n` bytes from the position on."""
+        offset = self._position
+        self._position += n
+        if offset + n > self.size:
+            there = max(0, min(n, self.size - offset))
+            return (self.source.read(offset, there) if there else b"") + bytes(n - there)
         data = self.source.read(offset, n)
         if data.startswith(_SIGNATURE) and not self._ends(offset):
             return bytes(len(_SIGNATURE)) + data[len(_SIGNATURE) :]

@@ -11,17 +11,21 @@ from math import prod
 from typing import Any
 
 import h5py
-from h5py import h5a, h5d, h5g, h5l, h5o, h5z
+import numpy as np
+from h5py import h5a, h5d, h5g, h5l, h5o, h5t, h5z
 
 from modelscan.errors import LimitExceeded, UnreadableFile
-from modelscan.formats.keras.heaps import Guarded
+from modelscan.formats.keras.heaps import GuardedFile
 from modelscan.limits import GIB, Limits
 from modelscan.model import Kind, Observation, StoredTensor
-from modelscan.source import Cached, Source, SourceFile
+from modelscan.source import Cached, Source
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PLUGIN_FILTERS = 256
 """Filter numbers from here on are no part of the library: they name plugins (HDF5 filter registry)."""
+
+_BROKEN = (OSError, RuntimeError, ValueError, KeyError)
+"""What h5py makes of the library's errors; which of them does not tell much."""
 
 
 class Padded:
@@ -104,12 +108,12 @@ def open_store(source: Source, start: int, member: str | None, seen: list[Observ
         text = f"{source.size - base - end:,} bytes follow the end of the HDF5 file at byte {base + end:,}"
         seen.append(Observation("trailing-bytes", text, offset=base + end))
     lengths = source.read(base + 8, 7)
-    guarded = Guarded(Cached(whole), lengths[6] if lengths[0] < 2 else lengths[2])
+    guarded = GuardedFile(Cached(whole), lengths[6] if lengths[0] < 2 else lengths[2])
     try:
-        file = h5py.File(SourceFile(guarded), "r")
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise UnreadableFile("truncated-hdf5" if truncated else "malformed-hdf5", reason, where=(member,) if member else ()) from error
+        file = h5py.File(guarded, "r")
+    except _BROKEN as error:
+        kind = "truncated-hdf5" if truncated else "malformed-hdf5"
+        raise UnreadableFile(kind, _reason(error), where=(member,) if member else ()) from error
     return Store(file, start + base, source.size - base, member)
 
 
@@ -117,16 +121,20 @@ def load(store: Store, limits: Limits, seen: list[Observation]) -> None:
     """Walk the tree of an HDF5 file and fill `store.tensors` and the attributes of all groups."""
     walker = _Walker(store, limits, seen)
     try:
-        walker.group(store.file.id, "", 0)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        seen.append(
-            Observation("malformed-hdf5", f"the tree cannot be read to its end: {' '.join(str(error).split())}", where=store.member)
-        )
+        root = h5o.open(store.file.id, b"/")
+        walker.groups.add(h5o.get_info(root).addr)
+        walker.group(root, "", 0)
+    except _BROKEN as error:
+        seen.append(Observation("malformed-hdf5", f"the tree cannot be read to its end: {_reason(error)}", where=store.member))
 
 
 def natural(name: str) -> tuple[int, int, str]:
     """Sort key: numbers as numbers, before and apart from words."""
     return (0, int(name), "") if name.isdecimal() and len(name) < 20 else (1, 0, name)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 class _Walker:
@@ -135,7 +143,8 @@ class _Walker:
         self.limits = limits
         self.seen = seen
         self.objects = 0
-        self.groups: set[Any] = set()
+        self.groups: set[int] = set()
+        """Addresses of the groups visited."""
 
     def note(self, kind: str, text: str, path: str) -> None:
         self.seen.append(Observation(kind, text, tensor=path, where=self.store.member))
@@ -143,25 +152,32 @@ class _Walker:
     def group(self, group: h5g.GroupID, path: str, depth: int) -> None:
         if depth > self.limits.hdf5_depth:
             raise LimitExceeded("hdf5_depth", depth, self.limits.hdf5_depth, where=(path,))
-        identity = h5o.get_info(group)
-        if identity.rc > 1:
-            if (identity.fileno, identity.addr) in self.groups:
-                self.note("hdf5-link-cycle", f"{path} is a second link to a group that was visited already", path)
-                return
-            self.groups.add((identity.fileno, identity.addr))
         attributes = dict(self.attributes(group, path))
         if attributes:
             self.store.attributes[path] = attributes
-        names = [name.decode("utf-8", "surrogateescape") for name in group]
-        for name in sorted(names, key=natural):
+        try:
+            links = self.links(group, path)
+        except _BROKEN as error:
+            self.note("malformed-hdf5", f"what lies in {path or '/'} cannot be listed to its end: {_reason(error)}", path)
+            return
+        for name, kind, address in links:
+            self.link(group, name, f"{path}/{name}" if path else name, depth, kind, address)
+
+    def links(self, group: h5g.GroupID, path: str) -> list[tuple[str, int, int]]:
+        """Name, kind and address of all links of a group, numbers sorted as numbers; the library lists both at once."""
+        found: list[tuple[str, int, int]] = []
+
+        def take(name: bytes, info: h5l.LinkInfo) -> None:
             self.objects += 1
             if self.objects > self.limits.hdf5_objects:
                 raise LimitExceeded("hdf5_objects", self.objects, self.limits.hdf5_objects, where=(path,))
-            self.link(group, name, f"{path}/{name}" if path else name, depth)
+            found.append((name.decode("utf-8", "surrogateescape"), info.type, info.u))
 
-    def link(self, group: h5g.GroupID, name: str, path: str, depth: int) -> None:
+        group.links.iterate(take, info=True)
+        return sorted(found, key=lambda one: natural(one[0]))
+
+    def link(self, group: h5g.GroupID, name: str, path: str, depth: int, kind: int, address: int) -> None:
         raw = name.encode("utf-8", "surrogateescape")
-        kind = group.links.get_info(raw).type
         if kind == h5l.TYPE_EXTERNAL:
             target = group.links.get_val(raw)
             self.note("hdf5-external-link", f"{path} links to {target[1]!r} in another file, {target[0]!r}; it was not followed", path)
@@ -170,43 +186,44 @@ class _Walker:
         elif kind == h5l.TYPE_HARD:
             try:
                 one = h5o.open(group, raw)
-            except (OSError, RuntimeError, ValueError, KeyError) as error:
-                self.note("malformed-hdf5", f"{path} cannot be opened: {' '.join(str(error).split())}", path)
+            except _BROKEN as error:
+                self.note("malformed-hdf5", f"{path} cannot be opened: {_reason(error)}", path)
                 return
-            if isinstance(one, h5g.GroupID):
-                self.group(one, path, depth + 1)
-            elif isinstance(one, h5d.DatasetID):
+            if isinstance(one, h5d.DatasetID):
                 self.dataset(one, path)
+            elif isinstance(one, h5g.GroupID) and address in self.groups:
+                self.note("hdf5-link-cycle", f"{path} is a second link to a group that was visited already", path)
+            elif isinstance(one, h5g.GroupID):
+                self.groups.add(address)
+                self.group(one, path, depth + 1)
         else:
             self.note("hdf5-external-link", f"{path} is a link of the user-defined kind {kind}; it was not followed", path)
 
     def attributes(self, group: h5g.GroupID, path: str) -> Iterator[tuple[str, Any]]:
         """The attributes of a group; one that cannot be read is left out by yielding None for it."""
-        if not h5a.get_num_attrs(group):
-            return
-        attributes = h5py.Group(group).attrs
-        for name in attributes:
+        for index in range(h5a.get_num_attrs(group)):
+            name = f"number {index}"
             try:
-                attribute = attributes.get_id(name)
-                declared = prod(attribute.shape) * int(attribute.get_type().get_size())
+                attribute = h5a.open(group, index=index)
+                name = attribute.name.decode("utf-8", "surrogateescape")
+                declared = prod(attribute.shape or ()) * int(attribute.get_type().get_size())
                 if declared > self.store.size:  # what an attribute holds stands in the file, uncompressed
                     text = f"the attribute {name} of {path or '/'} declares {declared:,} bytes, the file has {self.store.size:,}"
                     self.note("malformed-hdf5", text, path)
                     yield name, None
                 else:
-                    yield name, attributes[name]
+                    yield name, _value(group, attribute, name)
             except TypeError:  # of a type that numpy has no equal of: none of Keras'
                 yield name, None
-            except (OSError, RuntimeError, ValueError, KeyError) as error:
-                text = f"the attribute {name} of {path or '/'} cannot be read: {' '.join(str(error).split())}"
-                self.note("malformed-hdf5", text, path)
+            except _BROKEN as error:
+                self.note("malformed-hdf5", f"the attribute {name} of {path or '/'} cannot be read: {_reason(error)}", path)
                 yield name, None
 
     def dataset(self, dataset: h5d.DatasetID, path: str) -> None:
         try:
             tensor = self.tensor(dataset, path)
-        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-            self.note("malformed-hdf5", f"{path} cannot be described: {' '.join(str(error).split())}", path)
+        except (*_BROKEN, TypeError) as error:
+            self.note("malformed-hdf5", f"{path} cannot be described: {_reason(error)}", path)
             return
         self.store.tensors[path] = tensor
         end = 0 if tensor.offset is None else tensor.offset - self.store.start + (tensor.nbytes or 0)
@@ -242,6 +259,16 @@ class _Walker:
             self.note("hdf5-extent", f"{path} declares {declared:,} bytes and stores {stored:,}", path)
         raw = layout == h5d.CONTIGUOUS and native and not plist.get_external_count()
         return tensor if raw else _encoded(tensor)
+
+
+def _value(group: h5g.GroupID, attribute: h5a.AttrID, name: str) -> Any:
+    """The value of an attribute as h5py gives it; one text, what nearly all of Keras' are, without h5py's detour of 80 µs."""
+    dtype = attribute.dtype
+    if attribute.shape == () and dtype.kind == "O" and h5t.check_string_dtype(dtype) is not None:
+        text = np.empty((), dtype)
+        attribute.read(text)
+        return text[()].decode("utf-8", "surrogateescape") if isinstance(text[()], bytes) else text[()]
+    return h5py.Group(group).attrs[name]
 
 
 def _encoded(tensor: StoredTensor) -> StoredTensor:
