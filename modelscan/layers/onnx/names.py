@@ -7,7 +7,7 @@ TensorFlow), and the names of the weights (a PyTorch state_dict, TensorFlow vari
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelscan.layers.onnx.flow import Call, Flow
 
@@ -104,6 +104,39 @@ def of_weight(name: str) -> Place | None:
         parts.pop()
     parts = parts[:DEEPEST]
     return Place(tuple(parts), (None,) * len(parts), "", rooted=separator == "/")
+
+
+def refined(place: Place, weight: Place) -> Place:
+    """A place made more exact by the module that a layer's weight belongs to.
+
+    `self_attn` with a weight `self_attn.out_proj.weight` is `self_attn/out_proj`; a convolution that stands where the
+    normalisation was that was folded into it (`bn1`, weight `conv1.weight`) is `conv1`.
+    """
+    named = ".".join(weight.scope)
+    above = _dotted(place.scope[:-1])
+    around = _dotted(place.scope)
+    if place.classes and "BatchNorm" in (place.classes[-1] or "") and named != around:
+        inner = named.removeprefix(f"{above}." if above else "")
+        return _inside(place, place.scope[:-1], inner) if "." not in inner else place
+    inner = named.removeprefix(f"{around}.")
+    if inner == named or any(part.startswith("_") or part == "parametrizations" for part in inner.split(".")):
+        return place
+    return _inside(place, place.scope, inner)
+
+
+def _inside(place: Place, scope: tuple[str, ...], inner: str) -> Place:
+    parts = tuple(inner.split("."))
+    return replace(place, scope=(*scope, *parts), classes=(*place.classes[: len(scope)], *(None for _ in parts)))
+
+
+def _dotted(scope: tuple[str, ...]) -> str:
+    """The scope as a state_dict writes it; TorchScript repeats the parent's name in that of a numbered child (`layers/layers.0`)."""
+    parts: list[str] = []
+    for part in scope:
+        if parts and part.startswith(parts[-1] + "."):
+            parts.pop()
+        parts.append(part)
+    return ".".join(parts)
 
 
 def short(kind: str) -> str:

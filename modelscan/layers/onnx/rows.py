@@ -8,7 +8,7 @@ from modelscan.layers.onnx.arity import PARAMETERS, words
 from modelscan.layers.onnx.axes import Axes
 from modelscan.layers.onnx.catalogue.chains import by_scalar
 from modelscan.layers.onnx.flow import NONE, SCOPE, Call
-from modelscan.layers.onnx.names import Place, enclosing, of_weight, place_of
+from modelscan.layers.onnx.names import Place, enclosing, of_weight, place_of, refined
 from modelscan.layers.onnx.site import Found, Setting
 
 ACTIVATIONS = frozenset(
@@ -88,9 +88,9 @@ def _of_layer(setting: Setting, found: Found) -> Row:
     place = place_of(found.call)
     if found.fused and not found.drafts:
         place = replace(place, leaf=found.type.lower())
-    if not place.told:
-        named = _by_weights(setting, found)
-        place = replace(named, leaf=place.leaf) if named is not None else place
+    named = _by_weights(setting, found)
+    if named is not None:
+        place = replace(named, leaf=place.leaf) if not place.told else refined(place, named) if not named.rooted else place
     return Row(found.call.index, found.type, calls, place, found, found.inputs, (found.output,))
 
 

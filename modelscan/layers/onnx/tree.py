@@ -19,6 +19,8 @@ _MADE_UP = re.compile(r"^unk__\d+$|/|_dim_\d+$|^s\d+$")
 """Names that exporters make up for sizes that they do not know."""
 WHOLE = frozenset(("RNN", "LSTM", "GRU", "LayerNormalization", "RMSNormalization", "GroupNormalization"))
 """Layers that exporters take apart: whatever else stands in their scope is of their making."""
+WRAPPERS = (".Sequential", ".ModuleList", ".ModuleDict")
+"""Classes that say nothing of the one layer that they hold."""
 
 
 @dataclass(slots=True)
@@ -82,7 +84,7 @@ def _single(scope: _Scope, made: list[Row]) -> _Scope | int:
     row = made[scope.children[0]]
     row.place = type(row.place)(row.place.scope, row.place.classes, scope.name, row.place.told)
     row.module = True
-    if scope.kind and not scope.kind.startswith("aten.") and not _folded(scope.kind, row):
+    if scope.kind and not scope.kind.startswith("aten.") and not scope.kind.endswith(WRAPPERS) and not _folded(scope.kind, row):
         row.type = short(scope.kind)
     return scope.children[0]
 

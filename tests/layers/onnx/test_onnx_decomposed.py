@@ -232,3 +232,54 @@ def test_activation_bytes_and_their_peak(tmp_path):
     ]
     found = derived(model(nodes, [X], [info("y", ["N", 4, 1])]), tmp_path)
     assert found.facts["activations"] == {"bytes": 128 + 256 + 16, "peak_bytes": 128 + 256, "peak_at": "concat", "unknown": 0}
+
+
+def noted(one, scopes, classes):
+    """A node as PyTorch's exporter annotates it."""
+    for key, value in (("pkg.torch.onnx.name_scopes", scopes), ("pkg.torch.onnx.class_hierarchy", classes)):
+        one.metadata_props.add(key=key, value=repr(value))
+    return one
+
+
+def test_a_convolution_into_which_a_normalisation_was_folded_is_named_by_its_weight(tmp_path):
+    """The exporter leaves it in the place of the normalisation; a Sequential around one layer is not its type."""
+    norm = "torch.nn.modules.batchnorm.BatchNorm2d"
+    first = noted(
+        node("Conv", ["x", "block.conv1.weight", "b1"], ["h"], kernel_shape=[1, 1]),
+        ["", "block", "block.bn1", "norm"],
+        ["Net", "Block", norm, "aten.norm"],
+    )
+    second = noted(
+        node("Conv", ["h", "down.0.weight", "b2"], ["y"], kernel_shape=[1, 1]),
+        ["", "down", "down.1", "norm"],
+        ["Net", "torch.nn.modules.container.Sequential", norm, "aten.norm"],
+    )
+    tensors = [weight("block.conv1.weight", 4, 3, 1, 1), weight("b1", 4), weight("down.0.weight", 5, 4, 1, 1), weight("b2", 5)]
+    found = derived(model([first, second], [info("x", ["N", 3, 8, 8])], [info("y", ["N", 5, 8, 8])], tensors), tmp_path)
+    assert [(one.path, one.type) for one in found.layers] == [("block", "Block"), ("down", "Conv")]
+
+
+def test_products_of_one_module_are_named_by_what_their_weights_belong_to(tmp_path):
+    """`/layers/layers.0/attn/MatMul` with `layers.0.attn.qkv.bias` is the layer `qkv`."""
+    nodes = [
+        node("MatMul", ["x", "onnx::MatMul_9"], ["a"], name="/layers/layers.0/attn/MatMul"),
+        node("Add", ["layers.0.attn.qkv.bias", "a"], ["h"], name="/layers/layers.0/attn/Add"),
+        node("Softmax", ["h"], ["s"], name="/layers/layers.0/attn/Softmax"),
+        node("MatMul", ["s", "onnx::MatMul_10"], ["o"], name="/layers/layers.0/attn/MatMul_1"),
+        node("Add", ["layers.0.attn.out.bias", "o"], ["y"], name="/layers/layers.0/attn/Add_1"),
+    ]
+    tensors = [weight("onnx::MatMul_9", 8, 12), weight("layers.0.attn.qkv.bias", 12)]
+    tensors += [weight("onnx::MatMul_10", 12, 8), weight("layers.0.attn.out.bias", 8)]
+    found = derived(model(nodes, [X], [Y], tensors), tmp_path)
+    assert [(one.name, one.type) for one in found.layers if not one.container] == [
+        ("qkv", "Dense"),
+        ("Softmax", "Softmax"),
+        ("out", "Dense"),
+    ]
+
+
+def test_one_unit_has_its_bias_in_the_formula(tmp_path):
+    nodes = [node("Gemm", ["x", "w", "b"], ["y"], transB=1)]
+    proto = model(nodes, [info("x", ["N", 8])], [info("y", ["N", 1])], [weight("w", 1, 8), weight("b", 1)])
+    accounted, _ = accounts(proto, tmp_path)
+    assert str(next(iter(accounted.values())).formula) == "units × (inputs + 1)"

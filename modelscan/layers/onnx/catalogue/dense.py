@@ -130,10 +130,10 @@ def _gemm_bias(site: Site, found: Found, units: Quantity) -> None:
     extents: list[Extent] = []
     for back in range(len(shape), 0, -1):
         size = shape[-back]
-        if size == 1:
-            extents.append(extent(1))
-        elif back == 1:
+        if back == 1 and size == (units.settled() if size == 1 else size):
             extents.append(extent(units))
+        elif size == 1:
+            extents.append(extent(1))
         else:
             rows = Quantity("rows").activation(site.axis(0, 1 if site.call.integer("transA", 0) else 0), site.name(0))
             extents.append(extent(site.stored(rows, 2, -back, "bias")))
