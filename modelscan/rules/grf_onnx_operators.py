@@ -195,8 +195,9 @@ class OperatorSignature(Rule):
 
     What it does:
         Compares the number of inputs and the attributes of each node of a standard domain with the operator's schema:
-        attributes that it does not have, of another type, or missing although required. Names that begin with two
-        underscores are for internal use and silent.
+        attributes that it does not have, of another type, or missing although required; and the bodies of If, Loop and
+        Scan with the number of values that the node passes and takes. Names that begin with two underscores are for
+        internal use and silent.
 
     Why it matters:
         Runtimes refuse the model; a reader that ignores what it does not know computes something else.

@@ -11,7 +11,9 @@ class OperatorContradiction(Rule):
 
     What it does:
         Reports attributes that contradict each other or the operands: a `group` that does not divide the channels or the
-        filters, normalised axes beyond the input's rank, head counts that do not divide a width.
+        filters, axes beyond the input's rank, an order of axes that is none, strides or pads for another number of axes,
+        indices beyond a table, a reshape to another number of elements, activations whose sizes cannot be combined, head
+        counts that do not divide a width.
 
     Why it matters:
         No run-time can execute the operator. The attribute was edited, or the weights belong to another model.

@@ -13,6 +13,7 @@ from typing import Any
 from modelscan.formats.onnx.context import Reading
 from modelscan.formats.onnx.native import knows, native, newest_opset
 from modelscan.formats.onnx.operators import STANDARD
+from modelscan.formats.onnx.proto import DTYPES
 from modelscan.graph import Fill, Graph, Node, SparseTensor
 from modelscan.model import StoredTensor, TensorInfo
 
@@ -74,7 +75,7 @@ class _Checker:
         problem = self.judged[key]
         if problem is not None:
             self._note("type-mismatch", problem, node, index, where)
-        for text in _shape_of_call(node, signature):
+        for text in (*_shape_of_call(node, signature), *_bodies(node)):
             self._note("operator-signature", text, node, index, where)
 
     def _note(self, kind: str, text: str, node: Node, index: int, where: str) -> None:
@@ -132,9 +133,26 @@ def _shape_of_call(node: Node, signature: Signature) -> Iterator[str]:
                     yield f"the operator has no attribute {name}"
             elif name in node.attributes and _kind(node.attributes[name]) not in (None, wanted):
                 yield f"attribute {name} is {_kind(node.attributes[name])}, {wanted} is right"
+    if node.op == "Constant" and len(names & signature.attributes.keys()) != 1:
+        yield "one attribute has to give its value"
+    to = node.attributes.get("to") if node.op == "Cast" else None
+    if isinstance(to, int) and to not in DTYPES:
+        yield f"{to} is no element type"
     missing = signature.required - names
     if missing:
         yield f"attribute {min(missing)} is missing"
+
+
+def _bodies(node: Node) -> Iterator[str]:
+    """Bodies of control flow that take or yield another number of values than their node."""
+    if node.op not in ("If", "Loop", "Scan"):
+        return
+    for name, body in node.graphs.items():
+        yields = len(body.outputs) - (1 if node.op == "Loop" else 0)
+        if yields < len(node.outputs) or (node.op == "If" and yields != len(node.outputs)):
+            yield f"{name} yields {yields} values for {len(node.outputs)} results"
+        if node.op == "Loop" and len(node.inputs) >= 2 and len(body.inputs) != len(node.inputs):
+            yield f"{name} takes {len(body.inputs)} values, {len(node.inputs)} are right"
 
 
 def _kind(value: Any) -> str | None:

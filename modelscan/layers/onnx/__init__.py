@@ -7,6 +7,7 @@ from dataclasses import replace
 from modelscan.graph import Graph
 from modelscan.inline import inline
 from modelscan.layers.onnx import (
+    arguments,
     catalogue,
     checks,
     demand_rules,
@@ -57,7 +58,8 @@ def derive(model: Model, limits: Limits) -> Model:
     weights = {(c.tensor.file, c.tensor.name) for layer in made for c in layer.claims if c.tensor.kind is Kind.WEIGHT}
     tensors = tuple(of_kind(one, (one.file, one.name) in weights) for one in model.tensors)
     facts = {**model.facts, "activations": activations(setting)}
-    observations = (*(seen for one in found for seen in one.observations), *checks.declared(shapes, model.observations))
+    told = (*(seen for one in found for seen in one.observations), *checks.declared(shapes, model.observations))
+    observations = (*told, *arguments.contradictions(shapes))
     return replace(model, layers=made, tensors=tensors, observations=model.observations + observations, facts=facts, trainable_known=False)
 
 

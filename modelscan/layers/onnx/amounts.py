@@ -30,7 +30,7 @@ _ARITHMETIC: dict[str, Callable[[int, int], int]] = {
     "Mod": lambda a, b: a % b if b else 0,
 }
 _NEUTRAL = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}
-_PASSING = frozenset(("Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape", "·scope:alias", "Floor", "Ceil"))
+_PASSING = frozenset(("Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape", "·scope:hold", "Floor", "Ceil"))
 
 
 def of(shapes: Shapes, value: int) -> Amounts | None:
@@ -58,6 +58,7 @@ def follow(shapes: Shapes, call: Call) -> None:
     sizes = [one.static for one in made]
     if all(size is not None for size in sizes):
         shapes.flow.contents[value] = tuple(size for size in sizes if size is not None)
+        shapes.noted.append(value)
 
 
 def _computed(shapes: Shapes, call: Call) -> Amounts | None:

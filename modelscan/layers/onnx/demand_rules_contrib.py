@@ -74,8 +74,19 @@ def _product(demands: Demands, call: Call) -> None:
 
 @backward(*_contrib("FusedMatMul TransposeMatMul FusedMatMulActivation"))
 def _fused_product(demands: Demands, call: Call) -> None:
-    next_input(demands, call, 0, -2 if call.integer("transA", 0) else -1, (1, -1 if call.integer("transB", 0) else -2))
-    next_input(demands, call, 1, -1 if call.integer("transB", 0) else -2, (0, -2 if call.integer("transA", 0) else -1))
+    inner_a, inner_b = (_inner(demands, call, place) for place in (0, 1))
+    if inner_a is not None and inner_b is not None:
+        next_input(demands, call, 0, inner_a, (1, inner_b))
+        next_input(demands, call, 1, inner_b, (0, inner_a))
+
+
+def _inner(demands: Demands, call: Call, place: int) -> int | None:
+    """The axis of an operand of a fused product that is summed over, counted from the front; None where the rank is not known."""
+    axes, name = demands.shapes.input(call, place), "AB"[place]
+    if axes is None or len(axes) < 2:
+        return None
+    moved = 0 if call.integer(f"transBatch{name}", 0) else len(axes) - 2
+    return moved if bool(call.integer(f"trans{name}", 0)) is (place == 0) else len(axes) - 1
 
 
 @backward(*_contrib("QGemm"))

@@ -16,7 +16,7 @@ def products(setting: Setting, call: Call) -> int | None:
     site = Site(setting, call)
     inner = site.axis(0, -1).static
     if call.op.endswith("FusedMatMul") and call.attribute("transA"):
-        inner = site.axis(0, -2).static
+        inner = site.axis(0, 0 if call.attribute("transBatchA") else -2).static
     places = site.positions(setting.shapes.of(call.outputs[0])) if call.outputs else None
     return None if inner is None or places is None or call.op == "Einsum" else inner * places
 

@@ -96,15 +96,18 @@ def _qlinear_concat(shapes: Shapes, call: Call) -> list[Axes | None]:
     return [tuple(Axis(whole, UNKNOWN.source) if n == axis % len(known[0]) else one for n, one in enumerate(known[0]))]
 
 
-def turned(axes: Axes | None, flag: object) -> Axes | None:
-    """The last two axes swapped where an attribute says so."""
-    return (*axes[:-2], axes[-1], axes[-2]) if flag and axes is not None and len(axes) > 1 else axes
+def turned(call: Call, axes: Axes | None, operand: str) -> Axes | None:
+    """An operand (`A` or `B`) of a fused product as it is multiplied: first axis moved behind the batch axes, last two swapped."""
+    if axes is None or len(axes) < 2:
+        return axes
+    if call.integer(f"transBatch{operand}", 0):
+        axes = (*axes[1:-1], axes[0], axes[-1])
+    return (*axes[:-2], axes[-1], axes[-2]) if call.integer(f"trans{operand}", 0) else axes
 
 
 @rule("com.microsoft:FusedMatMul", "com.microsoft:TransposeMatMul", "com.microsoft:FusedMatMulActivation")
 def _fused_matmul(shapes: Shapes, call: Call) -> list[Axes | None]:
-    a = turned(shapes.input(call, 0), call.attribute("transA"))
-    return [matmul(a, turned(shapes.input(call, 1), call.attribute("transB")))]
+    return [matmul(turned(call, shapes.input(call, 0), "A"), turned(call, shapes.input(call, 1), "B"))]
 
 
 @rule(*(f"com.microsoft:{name}" for name in words("DynamicQuantizeMatMul MatMulIntegerToFloat MatMulInteger16")))

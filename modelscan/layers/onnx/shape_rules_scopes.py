@@ -9,10 +9,19 @@ from modelscan.layers.onnx.shape_rules import UNARY
 from modelscan.layers.onnx.shapes import RULES, Shapes, rule, same
 from modelscan.layers.onnx.views import operand
 
-RULES["·scope:alias"] = RULES["·scope:hold"] = same
+RULES["·scope:hold"] = same
 _NEEDED = {"LSTM": 3, "GRU": 3, "RNN": 3, "Gemm": 2, "DepthToSpace": 4, "SpaceToDepth": 4}
 _FAR = 24
 """Operators that are looked at for one that needs a certain rank."""
+
+
+@rule("·scope:alias")
+def _alias(shapes: Shapes, call: Call) -> list[Axes | None]:
+    """The same value, save that a loop's state may have other sizes in later turns."""
+    axes, varying = shapes.input(call, 0), shapes.varying.get(call.outputs[0], frozenset())
+    if axes is None or varying is None:
+        return [None]
+    return [tuple(UNKNOWN if place in varying else axis for place, axis in enumerate(axes))]
 
 
 @rule("·scope:join")

@@ -15,6 +15,9 @@ from modelscan.layers.onnx.flow import NONE, Call, Flow
 from modelscan.layers.onnx.views import View, follow, stored_views
 
 Rule = Callable[["Shapes", Call], "list[Axes | None]"]
+CARRY = "·scope:carry"
+TURNS = 3
+"""Times that shapes are worked out anew because the state of a loop changes its own; nested loops need one each."""
 RULES: dict[str, Rule] = {}
 """By operator, filled by the `rule` decorator in the modules of shape rules."""
 
@@ -39,10 +42,27 @@ class Shapes:
         self.dtypes: list[str | None] = [info.dtype if info is not None else None for info in flow.infos]
         self.computed: dict[int, Axes] = {}
         """What the rules made of a value, before declarations were merged in: what a declaration can contradict."""
+        self.noted: list[int] = []
+        """Values whose contents the rules found."""
+        self.varying: dict[int, frozenset[int] | None] = {}
+        """States of loops with the axes that change from turn to turn; None where even the rank does."""
+        for value, tensor in enumerate(flow.tensors):
+            if tensor is not None:
+                self.dtypes[value] = tensor.dtype
+        self._begin()
+
+    def _begin(self) -> None:
+        """What is known of values that no call makes."""
+        flow = self.flow
+        for value in self.noted:
+            flow.contents.pop(value, None)
+        self.noted.clear()
+        self.amounts.clear()
+        self.computed.clear()
+        self.axes = [None] * len(flow.names)
         for value, tensor in enumerate(flow.tensors):
             if tensor is not None:
                 self.axes[value] = tuple(Axis(size, value) for size in tensor.shape)
-                self.dtypes[value] = tensor.dtype
         for value, sparse in flow.sparse.items():
             self.axes[value] = tuple(Axis(size, value) for size in sparse.shape)
         for value in range(len(flow.names)):
@@ -58,7 +78,32 @@ class Shapes:
         return self.of(call.inputs[position]) if position < len(call.inputs) else None
 
     def propagate(self) -> None:
-        """Fills in the outputs of all calls, in order."""
+        """Fills in the outputs of all calls, in order; again where a loop's state turns out to change its shape."""
+        self._pass()
+        for _ in range(TURNS):
+            before = dict(self.varying)
+            self._note_varying()
+            if self.varying == before:
+                return
+            self._begin()
+            self._pass()
+
+    def _note_varying(self) -> None:
+        for call in self.flow.calls:
+            if call.op != CARRY:
+                continue
+            handed, state = (self.axes[value] for value in call.inputs)
+            if handed is None or state is None:
+                continue
+            name, held = call.inputs[1], self.varying.get(call.inputs[1], frozenset())
+            if len(handed) != len(state) or held is None:
+                self.varying[name] = None
+                continue
+            changed = {place for place, (a, b) in enumerate(zip(handed, state, strict=True)) if b.size is not None and a.size != b.size}
+            if changed - held:
+                self.varying[name] = held | changed
+
+    def _pass(self) -> None:
         for call in self.flow.calls:
             follow(self.flow, call, self.views)
             function = RULES.get(call.op)
