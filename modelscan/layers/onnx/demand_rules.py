@@ -80,7 +80,7 @@ def _gemm(demands: Demands, call: Call) -> None:
     demands.hand(call.outputs[0], 1, call.inputs[1], 0 if call.integer("transB", 0) else 1)
 
 
-@backward("Conv", "ConvInteger", "com.microsoft:FusedConv")
+@backward("Conv", "ConvInteger", "com.microsoft:FusedConv", "com.microsoft.nchwc:Conv")
 def _conv(demands: Demands, call: Call) -> None:
     next_input(demands, call, 0, 1, (1, 1), max(call.integer("group", 1), 1))
     demands.hand(call.outputs[0], 0, call.inputs[0], 0)

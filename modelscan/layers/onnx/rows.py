@@ -26,7 +26,7 @@ BOOKKEEPING = frozenset(
         "Less Greater LessOrEqual GreaterOrEqual Where Loop If Scan SequenceAt SequenceInsert SequenceConstruct SequenceEmpty "
         "SequenceLength Optional "
         "OptionalGetElement OptionalHasElement Floor Ceil Round Sign Mod CumSum Neg Abs Sqrt Pow Reciprocal Sub Div Min Max Exp Log "
-        "ReduceProd ReduceMax ReduceMin"
+        "ReduceProd ReduceMax ReduceMin com.microsoft.nchwc:ReorderInput com.microsoft.nchwc:ReorderOutput"
     )
 )
 """Operators that are no layer to anybody; of an opaque graph nothing else may be left, so they are shown where they are all there is."""

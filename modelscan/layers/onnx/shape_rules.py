@@ -47,7 +47,7 @@ def _gemm(shapes: Shapes, call: Call) -> list[Axes | None]:
     return [(rows, axis_of(shapes, call, 1, 0 if call.integer("transB", 0) else 1))]
 
 
-@rule("Conv", "ConvInteger", "DeformConv")
+@rule("Conv", "ConvInteger", "DeformConv", "com.microsoft.nchwc:Conv")
 def _conv(shapes: Shapes, call: Call) -> list[Axes | None]:
     return [convolved(shapes.input(call, 0), shapes.input(call, 1), call)]
 
@@ -122,7 +122,7 @@ def _conv_transpose(shapes: Shapes, call: Call) -> list[Axes | None]:
     return [(x[0], out, *spatial)]
 
 
-@rule("MaxPool", "AveragePool", "LpPool")
+@rule("MaxPool", "AveragePool", "LpPool", "com.microsoft.nchwc:MaxPool", "com.microsoft.nchwc:AveragePool")
 def _pool(shapes: Shapes, call: Call) -> list[Axes | None]:
     x, sizes = shapes.input(call, 0), call.integers("kernel_shape")
     if x is None or sizes is None or len(x) != len(sizes) + 2:
@@ -131,7 +131,7 @@ def _pool(shapes: Shapes, call: Call) -> list[Axes | None]:
     return [made, made]
 
 
-@rule("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
+@rule(*words("GlobalAveragePool GlobalMaxPool GlobalLpPool com.microsoft.nchwc:GlobalAveragePool com.microsoft.nchwc:GlobalMaxPool"))
 def _global_pool(shapes: Shapes, call: Call) -> list[Axes | None]:
     x = shapes.input(call, 0)
     return [None if x is None else (*x[:2], *(ONE for _ in x[2:]))]

@@ -110,6 +110,15 @@ def _fused_matmul(shapes: Shapes, call: Call) -> list[Axes | None]:
     return [matmul(turned(call, shapes.input(call, 0), "A"), turned(call, shapes.input(call, 1), "B"))]
 
 
+@rule("com.microsoft.nchwc:ReorderInput", "com.microsoft.nchwc:ReorderOutput")
+def _reordered(shapes: Shapes, call: Call) -> list[Axes | None]:
+    """Into and out of blocks of channels: the first fills the last block up, the second says how many channels there are."""
+    x, channels = shapes.input(call, 0), call.attribute("channels")
+    if x is None or len(x) != 4 or call.integer("channels_last", 0):
+        return [None]
+    return [(x[0], fixed(channels) if isinstance(channels, int) else UNKNOWN, *x[2:])]
+
+
 @rule(*(f"com.microsoft:{name}" for name in words("DynamicQuantizeMatMul MatMulIntegerToFloat MatMulInteger16")))
 def _matmul(shapes: Shapes, call: Call) -> list[Axes | None]:
     return [matmul(shapes.input(call, 0), shapes.input(call, 1))]

@@ -5,7 +5,22 @@ from __future__ import annotations
 import pytest
 
 from modelscan.model import Verdict
-from tests.layers.onnx.onnx_graphs import FLOAT16, INT8, INT32, UINT8, accounts, agreed, info, ints, model, node, only, weight, witnesses
+from tests.layers.onnx.onnx_graphs import (
+    FLOAT16,
+    INT8,
+    INT32,
+    INT64,
+    UINT8,
+    accounts,
+    agreed,
+    info,
+    ints,
+    model,
+    node,
+    only,
+    weight,
+    witnesses,
+)
 
 X = info("x", ["N", 8])
 CASES = {
@@ -354,3 +369,27 @@ def test_sparse_kernels_have_the_dense_shape(tmp_path):
     account = only(proto, tmp_path)
     assert account.parameters == 40
     assert agreed(account)
+
+
+def test_convolutions_in_blocks_of_channels_are_convolutions(tmp_path):
+    """As ONNX Runtime saves a model that it optimised for one processor: the kernel is filled up to whole blocks."""
+    blocks = "com.microsoft.nchwc"
+    nodes = [
+        node("Conv", ["x", "w1", "b1"], ["a"], domain=blocks, kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        node("MaxPool", ["a"], ["m"], domain=blocks, kernel_shape=[2, 2], strides=[2, 2]),
+        node("Conv", ["m", "w2", "b2"], ["c"], domain=blocks, kernel_shape=[1, 1]),
+        node("ReorderOutput", ["c"], ["y"], domain=blocks, channels=5),
+    ]
+    tensors = [weight("w1", 8, 3, 3, 3), weight("b1", 8), weight("w2", 8, 8, 1, 1), weight("b2", 8)]
+    proto = model(nodes, [info("x", [1, 3, 8, 8])], [info("y", [1, 5, 4, 4])], tensors, domains=(blocks,))
+    found, result = accounts(proto, tmp_path)
+    assert [(one.layer.type, one.parameters, agreed(one)) for one in found.values()] == [("Conv", 224, True), ("Conv", 72, True)]
+    assert result.totals.explained == result.totals.stored
+
+
+def test_what_an_array_feature_extractor_holds_is_a_table(tmp_path):
+    """The targets of the training data, as nearest neighbours keep them."""
+    nodes = [node("ArrayFeatureExtractor", ["t", "i"], ["y"], domain="ai.onnx.ml")]
+    proto = model(nodes, [info("i", [3], INT64)], [info("y", None)], [weight("t", 1, 20)], domains=("ai.onnx.ml",))
+    account = only(proto, tmp_path)
+    assert (account.layer.type, account.parameters) == ("Table", 20)

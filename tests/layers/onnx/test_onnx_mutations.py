@@ -2,12 +2,13 @@
 
 Only defects that metadata proves: a resized bias that still broadcasts, or a declared size that hangs on run-time values,
 is no defect that anybody could tell without running the model. The figures of onnx's checker and of ONNX Runtime on the
-same defects come from `python -m tests.layers.onnx.test_onnx_mutations`.
+same defects come from `python -m tests.layers.onnx.test_onnx_mutations [FILES]`.
 """
 
 from __future__ import annotations
 
 import random
+import sys
 from collections import Counter
 from functools import cache
 
@@ -17,10 +18,11 @@ from onnx import TensorProto
 
 from modelscan import accounting, layers
 from modelscan.errors import UnreadableFile
+from modelscan.formats import ReadOptions, open_artifact
 from modelscan.formats import onnx as reader
-from modelscan.formats import open_artifact
 from modelscan.limits import DEFAULT
 from modelscan.rules import Subject, judge
+from modelscan.valuecheck import check_values
 from tests.corpus import corpus, expected
 
 SEED = 20
@@ -181,6 +183,81 @@ def dangling(model, rng):
     return bool(found)
 
 
+def external(entries):
+    """The payload of a used initializer moved to where it cannot be."""
+
+    def edit(model, rng):
+        taken = {name for one in model.graph.node for name in one.input}
+        found = [one for one in model.graph.initializer if len(one.raw_data) > 4 and one.name in taken]
+        if found:
+            one = rng.choice(found)
+            one.ClearField("raw_data")
+            one.data_location = TensorProto.EXTERNAL
+            for key, value in entries.items():
+                one.external_data.add(key=key, value=value)
+        return bool(found)
+
+    return edit
+
+
+def not_a_number(model, rng):
+    found = [tensor for _, tensor in held(model, KERNELS) if tensor.data_type == TensorProto.FLOAT and len(tensor.raw_data) > 3]
+    if found:
+        tensor = rng.choice(found)
+        at = 4 * rng.randrange(len(tensor.raw_data) // 4)
+        tensor.raw_data = tensor.raw_data[:at] + b"\0\0\xc0\x7f" + tensor.raw_data[at + 4 :]
+    return bool(found)
+
+
+def axis_beyond(model, rng):
+    found = [
+        a
+        for one in model.graph.node
+        if one.op_type in ("Concat", "Gather", "Softmax", "Flatten")
+        for a in one.attribute
+        if a.name == "axis"
+    ]
+    if found:
+        rng.choice(found).i = 17
+    return bool(found)
+
+
+def order_broken(model, rng):
+    found = [a for one in model.graph.node if one.op_type == "Transpose" for a in one.attribute if a.name == "perm" and len(a.ints) > 1]
+    if found:
+        one = rng.choice(found)
+        one.ints[0] = one.ints[1]
+    return bool(found)
+
+
+def window_shortened(model, rng):
+    """One number less than there are axes."""
+    windows = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
+    names = ("strides", "pads", "dilations")
+    found = [a for one in model.graph.node if one.op_type in windows for a in one.attribute if a.name in names and a.ints]
+    if found:
+        del rng.choice(found).ints[-1]
+    return bool(found)
+
+
+def type_of_attribute(model, rng):
+    found = [a for one in model.graph.node if not one.domain for a in one.attribute if a.type == onnx.AttributeProto.INT]
+    if found:
+        one = rng.choice(found)
+        number = one.i
+        one.ClearField("i")
+        one.type, one.f = onnx.AttributeProto.FLOAT, float(number)
+    return bool(found)
+
+
+def opset_forgotten(model, rng):
+    found = [one for one in model.opset_import if one.domain in ("", "ai.onnx")]
+    if found and any(one.domain in ("", "ai.onnx") for one in model.graph.node):
+        model.opset_import.remove(found[0])
+        return True
+    return False
+
+
 DEFECTS = {
     "inputs edited": inputs_edited,
     "axes swapped": axes_swapped,
@@ -198,32 +275,47 @@ DEFECTS = {
     "declared output lied": output_lied,
     "declared input lied": input_lied,
     "dangling input": dangling,
+    "external missing": external({"location": "gone.bin"}),
+    "external past the end": external({"location": "weights.bin", "offset": "1000000"}),
+    "external outside": external({"location": "../../elsewhere/weights.bin"}),
+    "not a number": not_a_number,
+    "axis beyond": axis_beyond,
+    "order broken": order_broken,
+    "window shortened": window_shortened,
+    "attribute of another type": type_of_attribute,
+    "opset forgotten": opset_forgotten,
 }
+VALUES = frozenset({"not a number"})
+"""Defects that only the values tell."""
 
 
 @cache
-def healthy():
-    """Files with weights that checker and runtime accept and that we find nothing in, in an order that the seed gives."""
+def healthy(count):
+    """So many files with weights that checker and runtime accept and that we find nothing in, in an order that the seed gives."""
     paths = [row["path"] for row in expected("onnx") if row["checker"] == row["runtime"] == "ok" and int(row["initializers"]) > 0]
     random.Random(SEED).shuffle(paths)
-    return [path for path in paths if not flagged(str(corpus("onnx", path)))][:FILES]
+    return [path for path in paths if not flagged(str(corpus("onnx", path)))][:count]
 
 
-def flagged(path):
+def flagged(path, *, values=False):
     """The names of the findings at `high` or above."""
+    artifact = open_artifact(path, ReadOptions(values=values))
     try:
-        model = layers.derive(reader.read(open_artifact(path), DEFAULT), DEFAULT)
+        model = layers.derive(reader.read(artifact, DEFAULT), DEFAULT)
     except UnreadableFile as error:
         return {error.kind}
-    found = judge(Subject(path, model.observations, model, accounting.reconcile(model)))
+    accounts = accounting.reconcile(model)
+    remarks = check_values(model, accounts, lambda tensor: reader.blocks(artifact, tensor, DEFAULT)).observations if values else ()
+    found = judge(Subject(path, (*model.observations, *remarks), model, accounts))
     return {one.name for one in found if one.severity.rank >= 3}
 
 
-def mutants(defect, tmp_path):
+def mutants(defect, tmp_path, count=FILES):
     """Defective files, with the healthy ones that they were made of."""
-    for number, path in enumerate(healthy()):
+    for number, path in enumerate(healthy(count)):
         model = onnx.load(str(corpus("onnx", path)))
         if DEFECTS[defect](model, random.Random(f"{SEED} {defect} {number}")):
+            (tmp_path / "weights.bin").write_bytes(bytes(100))
             broken = tmp_path / "broken.onnx"
             broken.write_bytes(model.SerializeToString())
             yield path, str(broken)
@@ -231,7 +323,7 @@ def mutants(defect, tmp_path):
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_defects_are_told(defect, tmp_path):
-    results = {path: flagged(broken) for path, broken in mutants(defect, tmp_path)}
+    results = {path: flagged(broken, values=defect in VALUES) for path, broken in mutants(defect, tmp_path)}
     assert results
     missed = [path for path, found in results.items() if not found]
     assert len(missed) <= len(results) // 100, missed
@@ -251,7 +343,7 @@ def _refused(check, path):
     return os.waitpid(child, 0)[1] != 0
 
 
-def main():
+def main(count=FILES):
     """The figures of this suite beside those of onnx's full checker and of ONNX Runtime's session creation."""
     import tempfile
     from pathlib import Path
@@ -264,22 +356,28 @@ def main():
         onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     total = Counter()
-    print(f"{'defect':22} {'files':>6} {'ours':>6} {'checker':>8} {'runtime':>8} {'either':>7}")
+    print(f"{'defect':26} {'files':>6} {'ours':>6} {'checker':>8} {'runtime':>8} {'either':>7}")
     with tempfile.TemporaryDirectory() as folder:
         for defect in DEFECTS:
             counts = Counter()
-            for _, broken in mutants(defect, Path(folder)):
+            for _, broken in mutants(defect, Path(folder), count):
                 checker = _refused(lambda path: onnx.checker.check_model(path, full_check=True), broken)
                 runtime = _refused(session, broken)
-                counts.update(files=1, ours=bool(flagged(broken)), checker=checker, runtime=runtime, either=checker or runtime)
+                counts.update(
+                    files=1,
+                    ours=bool(flagged(broken, values=defect in VALUES)),
+                    checker=checker,
+                    runtime=runtime,
+                    either=checker or runtime,
+                )
             total.update(counts)
             _line(defect, counts)
     _line("all", total)
 
 
 def _line(name, counts):
-    print(f"{name:22} {counts['files']:6} {counts['ours']:6} {counts['checker']:8} {counts['runtime']:8} {counts['either']:7}")
+    print(f"{name:26} {counts['files']:6} {counts['ours']:6} {counts['checker']:8} {counts['runtime']:8} {counts['either']:7}")
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

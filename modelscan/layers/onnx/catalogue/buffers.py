@@ -28,6 +28,7 @@ WHOLE = frozenset(("Slice", "Expand", "Tile", "Pad", "Concat"))
     "ScatterElements",
     "Scan",
     "Trilu",
+    "ai.onnx.ml:ArrayFeatureExtractor",
 )
 def table(site: Site) -> Found | None:
     """What a structural operator takes as its data; numbers that were learned make a table, others a buffer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelscan.layers.onnx.arity import words
 from modelscan.layers.onnx.catalogue.common import add_bias, contradiction, direct_bias, take_scale
 from modelscan.layers.onnx.catalogue.quantised import side_tensors
 from modelscan.layers.onnx.evidence import NEIGHBOUR, Extent, Quantity, extent
@@ -13,7 +14,7 @@ from modelscan.layers.onnx.site import Draft, Found, Site, layer
 AXES = {1: ("kernel_size",), 2: ("kernel_height", "kernel_width"), 3: ("kernel_depth", "kernel_height", "kernel_width")}
 
 
-@layer("Conv", "com.microsoft:FusedConv", "ConvInteger", "com.microsoft:NhwcFusedConv", "com.microsoft:NhwcConv")
+@layer("Conv", "ConvInteger", *words("com.microsoft:FusedConv com.microsoft:NhwcFusedConv com.microsoft:NhwcConv com.microsoft.nchwc:Conv"))
 def conv(site: Site) -> Found | None:
     """Conv and its fused and integer forms: kernel `[O, I/g, k…]`, bias `[O]`."""
     last = site.call.node.op.startswith("Nhwc")
