@@ -36,14 +36,14 @@ from modelscan.errors import ConfigError
 from modelscan.formula import Dim, const
 from modelscan.layers import keras
 from modelscan.layers.keras.modern import modern_class
-from modelscan.layers.keras.registry import CATALOGUE, Config, Declaration, Derived
+from modelscan.layers.keras.registry import CATALOGUE, KERAS_CLASSES, Config, Declaration, Derived
 from modelscan.model import Shape, WeightSpec
 
 __all__ = ["Config", "Derived", "install", "teach"]
 
 KEYS = ("weights", "when", "multiplied", "frozen", "output")
 _FACTOR = re.compile(r"(?P<number>\d{1,15})|inputs(?:\[(?P<axis>-?\d{1,2})\])?|(?P<name>[A-Za-z_]\w{0,99})")
-_OWN = frozenset(CATALOGUE) if keras.DECLARATIONS else frozenset()
+_OWN = frozenset(KERAS_CLASSES) if keras.DECLARATIONS else frozenset()
 """What the catalogue itself declares: importing the modules in `DECLARATIONS` has filled it."""
 
 

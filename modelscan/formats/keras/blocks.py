@@ -82,8 +82,8 @@ class BlockReader:
         module = _text(entry.get("module")) or ""
         if class_name in _OPERATION_CLASSES or module.startswith(_OPERATION_MODULES):
             return BlockKind.OPERATION
-        if depth and not {"trainable", "dtype"} & set(config) and _has_keras_3_nodes(entry.get("inbound_nodes")):
-            return BlockKind.OPERATION  # in HDF5 files Keras 3 leaves the module out; every layer has one of the two, no operation has
+        if not module and depth and ">" not in class_name and "trainable" not in config and _has_keras_3_nodes(entry.get("inbound_nodes")):
+            return BlockKind.OPERATION  # in HDF5 files Keras 3 leaves the module out; every layer of its own has the switch
         layers = config.get("layers")
         if class_name == "Sequential":
             return BlockKind.SEQUENTIAL

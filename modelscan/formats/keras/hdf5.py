@@ -71,6 +71,8 @@ def read(artifact: Artifact, limits: Limits) -> Model:
 
 def _is_tree(store: Store) -> bool:
     """Keras 3's layout: `vars` groups with numbered datasets below `layers` or an attribute of the model."""
+    if any(name.startswith("layer_names") for name in store.attributes.get("", {})):
+        return False  # the older layout; its layers may have any name
     return any("vars" in path.replace("\\", "/").split("/") for path in store.tensors) or any(
         name in store.attributes for name in CONTAINERS
     )
@@ -91,6 +93,8 @@ def _producer(top: Mapping[str, Any], groups: Mapping[str, Any], config: Any) ->
         version = config.get("keras_version") if isinstance(config.get("keras_version"), str) else None
     if version is None and "layer_names" in groups:
         version = "1"  # Keras 1 writes no version; Keras' own loader assumes the same
+    if version is None and isinstance(config, Mapping) and "registered_name" in config:
+        version = "3"  # `to_json` of Keras 3 writes none; tf-keras, which has the key too, does
     backend = text_attribute(top, "backend") or text_attribute(groups, "backend")
     return {"framework": "Keras"} | ({"version": version} if version else {}) | ({"backend": backend} if backend else {})
 
@@ -99,7 +103,7 @@ def _with_graph(
     block: Block, legacy: LegacyWeights, store: Store, producer: Mapping[str, str], facts: Mapping[str, Any], seen: list[Observation]
 ) -> Model:
     claims = legacy.for_blocks(block)
-    layers = layers_of(block, claims)
+    layers = layers_of(block, claims, producer.get("version"))
     if claims.get(""):
         layers = (*layers, Layer("(model)", "(model)", "?", claims=claims[""]))
     return Model(

@@ -15,17 +15,18 @@ from modelscan.formats.keras.store import Store, kind_of
 from modelscan.model import Claim, Kind, Observation, StoredTensor
 from modelscan.topology import Block
 
-CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
+CONTAINER, OLD_CONTAINER = "layers", "_layer_checkpoint_dependencies"
 """The group that holds a model's layers; the second name is that of Keras 2.12 and 2.13."""
+CONTAINERS = (CONTAINER, OLD_CONTAINER)
 
 
 class TreeMapping:
     """Assigns the tensors of a weights tree to the blocks of a model."""
 
     def __init__(self, store: Store, seen: list[Observation]) -> None:
-        self.names = {path.replace("\\", "/"): path for path in store.tensors}  # files written on Windows have backslashes
-        self.tensors = {clean: store.tensors[path] for clean, path in self.names.items()}
-        self.attributes = {path.replace("\\", "/"): values for path, values in store.attributes.items()}
+        places = places_of([*store.tensors, *store.attributes])
+        self.tensors = {places[path]: tensor for path, tensor in store.tensors.items()}
+        self.attributes = {places[path]: values for path, values in store.attributes.items()}
         self.children = _children([*self.tensors, *self.attributes])
         self.seen = seen
         self.claims: dict[str, tuple[Claim, ...]] = {}
@@ -39,14 +40,14 @@ class TreeMapping:
         return self.claims
 
     def _model(self, model: Block, prefix: str) -> None:
-        container = next((name for name in CONTAINERS if f"{prefix}{name}" in self.children), CONTAINERS[0])
-        groups = set(self.children.get(f"{prefix}{container}", ()))
+        container = f"{prefix}{CONTAINER}"
+        groups = set(self.children.get(container, ()))
         blocks = stored_blocks(model)
         pairs = self._pairs(blocks, groups)
-        by_name = {self._name(f"{prefix}{container}/{group}"): group for group in groups}
+        by_name = {self._name(f"{container}/{group}"): group for group in groups}
         for block, expected in pairs:
-            group = self._checked(block, expected, by_name, f"{prefix}{container}")
-            path = f"{prefix}{container}/{group}"
+            group = self._checked(block, expected, by_name, container)
+            path = f"{container}/{group}"
             if block.blocks:
                 self._model(block, f"{path}/")
                 own = self._below(path, set(self.children.get(path, ())) - {"vars"})
@@ -56,8 +57,8 @@ class TreeMapping:
                 self.claims[block.path] = self._below(path, set())
 
     def _pairs(self, blocks: list[Block], groups: set[str]) -> list[tuple[Block, str]]:
-        """The variant of the naming rule that finds more of the groups; they differ only for class names with digits."""
-        variants = [list(container_names(blocks, digits)) for digits in (False, True)]
+        """The variant of the naming rule that finds more of the groups; they differ only for custom classes."""
+        variants = [list(container_names(blocks, digits, registered)) for registered in (False, True) for digits in (False, True)]
         return max(variants, key=lambda pairs: sum(name in groups for _, name in pairs))
 
     def _checked(self, block: Block, expected: str, by_name: Mapping[str | None, str], container: str) -> str:
@@ -101,6 +102,39 @@ def _children(paths: list[str]) -> dict[str, tuple[str, ...]]:
         for depth, name in enumerate(parts):
             found.setdefault("/".join(parts[:depth]), {})[name] = None
     return {path: tuple(names) for path, names in found.items()}
+
+
+def places_of(paths: list[str]) -> dict[str, str]:
+    """Each path as Keras 2.14 and later would have written it: slashes, and one numbering of layers.
+
+    Files written on Windows have backslashes. Keras 2.12 and 2.13 listed a layer with weights twice among a model's dependencies
+    (`layer_with_weights-0` and `layer-0`, `keras/engine/functional.py`), so that the second `Dense` stands in `dense_2`.
+    """
+    plain = {path: path.replace("\\", "/") for path in paths}
+    if not any(OLD_CONTAINER in path.split("/") for path in plain.values()):
+        return plain
+    names: dict[str, str] = {}
+    for path, members in _children(list(plain.values())).items():
+        if path.rsplit("/", 1)[-1] == OLD_CONTAINER:
+            names |= {f"{path}/{member}": name for member, name in _renumbered(members).items()}
+    found = {}
+    for path, clean in plain.items():
+        parts = clean.split("/") if clean else []
+        new = [names.get("/".join(parts[: at + 1]), part) for at, part in enumerate(parts)]
+        found[path] = "/".join(CONTAINER if part == OLD_CONTAINER else part for part in new)
+    return found
+
+
+def _renumbered(members: tuple[str, ...]) -> dict[str, str]:
+    """Groups of one class numbered without gaps, in their order."""
+    by_class: dict[str, list[tuple[int, str]]] = {}
+    for member in members:
+        base, _, number = member.rpartition("_")
+        numbered = number.isdecimal() and base in members
+        by_class.setdefault(base if numbered else member, []).append((int(number) if numbered else 0, member))
+    return {
+        member: f"{base}_{rank}" if rank else base for base, found in by_class.items() for rank, (_, member) in enumerate(sorted(found))
+    }
 
 
 def tree_layers(tensors: Mapping[str, StoredTensor]) -> dict[str, tuple[Claim, ...]]:

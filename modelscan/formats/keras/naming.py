@@ -21,16 +21,16 @@ def snake_case(class_name: str, letters_and_digits: bool = False) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def class_of(block: Block) -> str:
-    """The Python class name as far as the file tells it: the registered name without its package, else the class name."""
-    return (block.registered_name or block.class_name).rsplit(">", 1)[-1]
+def class_of(block: Block, registered: bool = False) -> str:
+    """The Python class name, which a custom class may have registered under another; files without modules have the registered one."""
+    return ((registered and block.registered_name) or block.class_name).rsplit(">", 1)[-1]
 
 
-def container_names(blocks: Iterable[Block], letters_and_digits: bool = False) -> Iterator[tuple[Block, str]]:
+def container_names(blocks: Iterable[Block], letters_and_digits: bool = False, registered: bool = False) -> Iterator[tuple[Block, str]]:
     """Each block of one `layers` container with its group name: the class in snake case, numbered per class."""
     used: dict[str, int] = {}
     for block in blocks:
-        name = snake_case(class_of(block), letters_and_digits)
+        name = snake_case(class_of(block, registered), letters_and_digits)
         count = used.get(name, 0)
         used[name] = count + 1
         yield block, f"{name}_{count}" if count else name

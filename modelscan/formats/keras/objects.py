@@ -181,7 +181,7 @@ def _outside(entry: Mapping[str, Any], module: str, target: str, where: str, lay
     if package in sys.stdlib_module_names and package != "__main__":
         text = f"{module}.{target} is part of Python itself, not of Keras; naming it makes the loader import and call it"
         yield Observation("foreign-module", text, layer=layer, where=where, severity=Severity.CRITICAL)
-    elif package == "__main__" or (isinstance(registered, str) and registered.endswith(f">{target}")):
+    elif package == "__main__" or (isinstance(registered, str) and registered.rpartition(">")[0]):  # under any name that the author chose
         text = f"{target} of {module} is the author's own class; it must be supplied to load the model"
         yield Observation("custom-object", text, layer=layer, where=where)
     else:

@@ -152,9 +152,7 @@ class _Walker:
     def group(self, group: h5g.GroupID, path: str, depth: int) -> None:
         if depth > self.limits.hdf5_depth:
             raise LimitExceeded("hdf5_depth", depth, self.limits.hdf5_depth, where=(path,))
-        attributes = dict(self.attributes(group, path))
-        if attributes:
-            self.store.attributes[path] = attributes
+        self.store.attributes[path] = dict(self.attributes(group, path))
         try:
             links = self.links(group, path)
         except _BROKEN as error:

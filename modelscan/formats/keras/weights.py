@@ -100,7 +100,7 @@ def model(
     mapped = block is not None and block.kind in (BlockKind.SEQUENTIAL, BlockKind.FUNCTIONAL)
     if block is not None and mapped:
         claims = dict(TreeMapping(store, seen).map(block)) if store is not None else {}
-        layers = layers_of(block, claims)
+        layers = layers_of(block, claims, producer.get("version"))
         left = claims.get("", ())
         if left:
             layers = (*layers, Layer("(model)", "(model)", "?", claims=left))

@@ -127,7 +127,7 @@ def keras_model(
         return None
     if block is None:
         return None
-    layers = layers_of(block, reading.claims)
+    layers = layers_of(block, reading.claims, "2")  # Keras 3 writes no such metadata
     left = [one for one in objects if one.key is not None and one.key not in reading.taken]
     rest = [Claim(tensor, _name(one, tensor)) for one in left if (tensor := reading.tensors.get(one.key or "")) is not None]
     own = tuple(claim for claim in rest if claim.tensor.kind is Kind.WEIGHT)

@@ -26,6 +26,7 @@ from modelscan.layers.keras.modern import modern_class
 from modelscan.layers.keras.nested import distributed
 from modelscan.layers.keras.pairing import paired
 from modelscan.layers.keras.propagate import Propagation
+from modelscan.layers.keras.registry import CATALOGUE
 from modelscan.limits import Limits
 from modelscan.model import Claim, Kind, Layer, Model, Observation, TensorInfo, WeightSpec
 from modelscan.targets.loading import PLAIN, obstacles
@@ -59,6 +60,8 @@ def derive(model: Model, limits: Limits) -> Model:
     outputs = propagation.model(model.graph, (), "declared input")
     claims = distributed(model.layers, propagation.results)
     first = deriver.version is None or deriver.version[0] == 1
+    if not any(one.kind is Kind.WEIGHT for one in model.tensors):
+        _unbuilt(propagation)
     layers = tuple(_layer(one, propagation.results.get(one.path), claims.get(one.path, one.claims), first) for one in model.layers)
     return replace(
         model,
@@ -67,6 +70,13 @@ def derive(model: Model, limits: Limits) -> Model:
         inputs=model.inputs or _inputs(model.graph, propagation),
         outputs=model.outputs or tuple(TensorInfo(_output_name(model.graph, i), None, shape) for i, shape in enumerate(outputs)),
     )
+
+
+def _unbuilt(propagation: Propagation) -> None:
+    """In a file without any weight, layers of which nothing says that they were ever built: they have none yet."""
+    for result in propagation.results.values():
+        if not result.built and result.specs:
+            result.specs, result.positions, result.note = (), None, "never built: it gets its weights when it is first called"
 
 
 def _obstacles(model: Model) -> Iterator[Observation]:
@@ -108,7 +118,7 @@ def _layer(layer: Layer, result: Result | None, claims: tuple[Claim, ...], first
     )
     if layer.container:
         return shown
-    if result.specs is None:
+    if result.specs is None or (claims and modern_class(layer.type) not in CATALOGUE):
         return replace(shown, specs=None, extra_macs=None)
     specs, owned = _form(layer.type, result, claims, first_version)
     return replace(

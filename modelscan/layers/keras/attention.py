@@ -81,7 +81,9 @@ def multi_head_attention(c: Config) -> Derived:
     scores = _score_macs(heads, key_dim, value_dim, length, other)
     results: tuple[Shape | None, ...] = (output,)
     if c.arguments.get("return_attention_scores") and query is not None and value is not None:
-        results = (output, (query[0], heads.value, *query[1:-1], *value[1:-1]))
+        # Keras 3 declares the scores with the query's length on both axes (`MultiHeadAttention.compute_output_spec`)
+        declared = (query[1], query[1]) if (c.version or (0, 0)) >= (3, 0) else (*query[1:-1], *value[1:-1])
+        results = (output, (query[0], heads.value, *declared))
     return Derived(weights, results, length if length == other else None, scores)
 
 

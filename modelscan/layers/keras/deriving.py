@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelscan.layers.keras.adapt import adapted
-from modelscan.layers.keras.modern import declared_input, modern_class, modern_config, variable_dtype
+from modelscan.layers.keras.modern import declared_input, is_namesake, modern_class, modern_config, variable_dtype
 from modelscan.layers.keras.names import snake_case
-from modelscan.layers.keras.operations import operation
+from modelscan.layers.keras.operations import constant_operands, operation
 from modelscan.layers.keras.registry import CATALOGUE, BadConfigError, Config, Derived, Shapes, keyed
 from modelscan.limits import Limits
 from modelscan.model import Observation, Shape, WeightSpec
@@ -31,6 +31,8 @@ class Result:
     copies: Mapping[str, str] = field(default_factory=dict)
     calls: list[Shapes] = field(default_factory=list)
     """Outputs of further calls."""
+    built: bool = True
+    """False where nothing tells an input shape: a layer that was never called has no weights yet."""
 
 
 class Deriver:
@@ -53,9 +55,9 @@ class Deriver:
         arguments = {name: value for name, value in (call.kwargs if call else {}).items() if not isinstance(value, TensorRef)}
         try:
             if block.kind is BlockKind.OPERATION:
-                derived: Derived | None = self._operation(block, inputs, arguments, source)
+                derived: Derived | None = self._operation(block, call, inputs, keywords, arguments, source)
             else:
-                derived = self._layer(block.class_name, block.config, inputs, source, keywords, arguments, 0)
+                derived = self._layer(block.class_name, block.module, block.config, inputs, source, keywords, arguments, 0)
         except UnknownInnerError:
             derived = None
         except BadConfigError as error:
@@ -63,11 +65,14 @@ class Deriver:
             return Result(None, inputs, (None,), None, None)
         if derived is None:
             return Result(None, inputs, _built_outputs(block), None, None)
-        return Result(keyed(derived.weights), inputs, derived.outputs, derived.positions, derived.extra_macs, derived.note, derived.copies)
+        built = block.build_config is not None or bool(inputs and inputs[0] is not None)
+        weights = keyed(derived.weights)
+        return Result(weights, inputs, derived.outputs, derived.positions, derived.extra_macs, derived.note, derived.copies, built=built)
 
     def _layer(
         self,
         class_name: str,
+        module: Any,
         values: Mapping[str, Any],
         inputs: Shapes,
         source: str,
@@ -79,7 +84,7 @@ class Deriver:
             raise BadConfigError(f"wrappers nested more than {self.limits.nesting} deep")
         name = modern_class(class_name)
         declaration = CATALOGUE.get(name)
-        if declaration is None:
+        if declaration is None or is_namesake(class_name, module, values):
             return None
 
         def inner(entry: Any, shapes: Shapes, witness: str) -> Derived:
@@ -111,10 +116,10 @@ class Deriver:
             if model is None:
                 raise UnknownInnerError
             return self._model(model, shapes, witness)
-        derived = self._layer(entry["class_name"], values, shapes, witness, {}, {}, depth)
+        derived = self._layer(entry["class_name"], entry.get("module"), values, shapes, witness, {}, {}, depth)
         if derived is None:
             raise UnknownInnerError
-        return derived
+        return _frozen(derived) if values.get("trainable") is False else derived
 
     def _model(self, model: Block, shapes: Shapes, witness: str) -> Derived:
         """A whole model as one layer: the weights of all its layers under the groups that Keras stores them in."""
@@ -126,15 +131,28 @@ class Deriver:
         self.wrapped = wrapped
         weights: list[WeightSpec] = []
         positions: int | None = 1
+        switched_off = {one.path for one in _innermost(model) if one.config.get("trainable") is False}
         for path, group, role in groups_of(model):
             result = propagation.results.get(path)
             if result is None or result.specs is None:
                 raise UnknownInnerError
-            weights.extend(replace(spec, key=f"{group}/{spec.key}", role=f"{role}/{spec.role}") for spec in result.specs)
+            frozen = path in switched_off
+            weights.extend(
+                replace(spec, key=f"{group}/{spec.key}", role=f"{role}/{spec.role}", trainable=spec.trainable and not frozen)
+                for spec in result.specs
+            )
             positions = None if result.specs else positions
         return Derived(weights, outputs, positions, None)
 
-    def _operation(self, block: Block, inputs: Shapes, arguments: Mapping[str, Any], source: str) -> Derived:
+    def _operation(
+        self,
+        block: Block,
+        call: Call | None,
+        inputs: Shapes,
+        keywords: Mapping[str, Shape | None],
+        arguments: Mapping[str, Any],
+        source: str,
+    ) -> Derived:
         name = block.class_name
         function = block.config.get("function")
         if name in ("TFOpLambda", "SlicingOpLambda") and isinstance(function, str):
@@ -145,7 +163,8 @@ class Deriver:
             name = str(node.get("op"))
             if isinstance(constants, Mapping) and name == "Reshape":
                 arguments = {"shape": constants.get("1")}
-        return operation(Config(name, block.config, inputs, {}, arguments, (), source, self.version), name)
+        operands = tuple(constant_operands(call))
+        return operation(Config(name, block.config, inputs, keywords, arguments, operands, source, self.version), name)
 
 
 def groups_of(model: Block, prefix: str = "") -> Iterator[tuple[str, str, str]]:
@@ -155,7 +174,7 @@ def groups_of(model: Block, prefix: str = "") -> Iterator[tuple[str, str, str]]:
         operation = block.kind is BlockKind.OPERATION and (block.module or "").startswith("keras")
         if operation or (model.kind is BlockKind.SEQUENTIAL and not index and block.class_name == "InputLayer"):
             continue
-        name = snake_case(block.registered_name or block.class_name)
+        name = snake_case(block.class_name)
         count = used.get(name, 0)
         used[name] = count + 1
         group = f"{prefix}layers/{name}{f'_{count}' if count else ''}"
@@ -163,6 +182,18 @@ def groups_of(model: Block, prefix: str = "") -> Iterator[tuple[str, str, str]]:
             yield from groups_of(block, f"{group}/")
         else:
             yield block.path, group, block.name
+
+
+def _innermost(model: Block) -> Iterator[Block]:
+    for block in model.blocks:
+        if block.blocks:
+            yield from _innermost(block)
+        else:
+            yield block
+
+
+def _frozen(derived: Derived) -> Derived:
+    return replace(derived, weights=[replace(spec, trainable=False) for spec in derived.weights])
 
 
 class UnknownInnerError(BadConfigError):
@@ -192,6 +223,6 @@ def _built_outputs(block: Block) -> Shapes:
 
 
 def _version(text: str | None) -> tuple[int, int] | None:
-    """`2.13.1-tf` → (2, 13)."""
+    """`2.13.1-tf` → (2, 13); a bare `3` is taken for the latest."""
     found = re.match(r"(\d+)(?:\.(\d+))?", text or "")
-    return (int(found[1]), int(found[2] or 0)) if found else None
+    return (int(found[1]), int(found[2] or (99 if found[1] == "3" else 0))) if found else None

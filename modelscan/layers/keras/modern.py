@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from modelscan.layers.keras.registry import KERAS_CLASSES
+
 _RENAMED_CLASSES = {
     "Convolution1D": "Conv1D",
     "Convolution2D": "Conv2D",
@@ -44,6 +46,23 @@ def modern_class(name: str) -> str:
     """The name that the catalogue knows a class by; package prefixes (`pkg>Name`) are dropped."""
     plain = name.rsplit(">", 1)[-1]
     return _RENAMED_CLASSES.get(plain, plain)
+
+
+def is_namesake(class_name: str, module: object, values: Mapping[str, Any]) -> bool:
+    """Whether a class only has the name of one of Keras': it is of another package, or lacks what Keras' own always writes."""
+    package, _, plain = class_name.rpartition(">")
+    if plain not in KERAS_CLASSES:
+        return False  # one that a user has taught
+    if package not in _KERAS_PACKAGES or (isinstance(module, str) and module.split(".", 1)[0] not in _KERAS_MODULES):
+        return True
+    return plain in _SIGNS and _SIGNS[plain] not in values
+
+
+_KERAS_PACKAGES = ("", "Addons", "keras", "keras.layers")
+"""TensorFlow Addons' layers are those of Keras where they have their names."""
+_KERAS_MODULES = ("keras", "tf_keras", "tensorflow", "tensorflow_addons", "builtins")
+_SIGNS = {"Attention": "use_scale", "AdditiveAttention": "use_scale", "MultiHeadAttention": "key_dim", "LayerNormalization": "epsilon"}
+"""Names that people gave to layers of their own before Keras had such ones, with an argument that Keras' own always has."""
 
 
 def modern_config(class_name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:

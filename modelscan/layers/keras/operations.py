@@ -5,11 +5,13 @@ Only shapes are derived here; what no rule knows is left to what the file declar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from modelscan.layers.keras.merging import broadcast
 from modelscan.layers.keras.registry import BadConfigError, Config, Derived
 from modelscan.model import Shape
+from modelscan.topology import Call, TensorRef
 
 _ELEMENTWISE = frozenset(
     "add addv2 subtract sub multiply mul divide truediv true_divide realdiv floordiv maximum minimum power pow squared_difference "
@@ -28,8 +30,9 @@ def operation(c: Config, name: str) -> Derived:
     if plain in _UNARY:
         return Derived((), c.inputs[:1] or (None,), 0)
     if plain in _ELEMENTWISE:
-        known = [shape for shape in c.inputs if shape is not None]
-        if len(known) != len(c.inputs) or not known:
+        operands = [*c.inputs, *c.keywords.values(), *c.positional]
+        known = [shape for shape in operands if shape is not None]
+        if len(known) != len(operands) or not known:
             return Derived((), (None,), 0)
         try:
             return Derived((), (broadcast(known),), 0)
@@ -37,6 +40,49 @@ def operation(c: Config, name: str) -> Derived:
             return Derived((), (None,), 0)
     rule = _RULES.get(plain)
     return Derived((), (rule(c) if rule is not None else None,), 0)
+
+
+def constant_operands(call: Call | None) -> Iterator[Shape | None]:
+    """Shapes of the constant operands of a call; None for an array in a form that does not show it."""
+    pending: list[Any] = [] if call is None else [*call.args, *(call.kwargs.get(name) for name in ("x", "y", "x1", "x2"))]
+    for one in pending:
+        if isinstance(one, Mapping):
+            yield None
+        elif isinstance(one, tuple | list) and not any(isinstance(part, TensorRef) for part in one):
+            yield _nesting(one)
+
+
+def _nesting(value: Any) -> Shape | None:
+    """The shape of numbers in lists, told by the first of each."""
+    sizes: list[int | str | None] = []
+    while isinstance(value, tuple | list) and len(sizes) < 16:
+        sizes.append(len(value))
+        value = value[0] if value else 0.0
+    return tuple(sizes) if isinstance(value, int | float) else None
+
+
+def _sliced(c: Config) -> Shape | None:
+    """tf.keras' `x[…]`: per axis a number, a range, or None for a new axis."""
+    parts = c.arguments.get("slice_spec")
+    if c.input is None or not isinstance(parts, list | tuple):
+        return None
+    sizes: list[int | str | None] = []
+    rest = list(c.input)
+    for one in parts:
+        if one is None:
+            sizes.append(1)
+        elif not rest:
+            return None
+        elif isinstance(one, int):
+            rest.pop(0)
+        elif isinstance(one, Mapping) and all(one.get(word) is None or isinstance(one[word], int) for word in ("start", "stop", "step")):
+            size, bounds = rest.pop(0), [one.get(word) for word in ("start", "stop", "step")]
+            if bounds[2] == 0:
+                return None
+            sizes.append(len(range(*slice(*bounds).indices(size))) if isinstance(size, int) else None)
+        else:
+            return None
+    return (*sizes, *rest)
 
 
 def _reduced(c: Config) -> Shape | None:
@@ -96,9 +142,10 @@ def _concatenated(c: Config) -> Shape | None:
 
 
 def _matmul(c: Config) -> Shape | None:
-    if len(c.inputs) != 2 or c.inputs[0] is None or c.inputs[1] is None or min(len(c.inputs[0]), len(c.inputs[1])) < 2:
+    operands = (*c.inputs, *c.keywords.values())
+    if len(operands) != 2 or operands[0] is None or operands[1] is None or min(len(operands[0]), len(operands[1])) < 2:
         return None
-    left, right = c.inputs
+    left, right = operands
     assert left is not None  # noqa: S101 - checked above
     assert right is not None  # noqa: S101 - checked above
     return (*left[:-1], right[-1]) if len(left) >= len(right) else (*right[:-2], left[-2], right[-1])
@@ -117,4 +164,5 @@ _RULES: dict[str, Callable[[Config], Shape | None]] = {
     "concat": _concatenated,
     "concatenate": _concatenated,
     "matmul": _matmul,
+    "getitem": _sliced,
 }

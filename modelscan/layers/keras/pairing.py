@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from modelscan.model import Claim, WeightSpec
 
-_PLACE = re.compile(r"(?:^|/)vars/[^/]+$")
+_PLACE = re.compile(r"(?:^|/)vars/(?:\d+|idf_weights)$")
 _OLD_WORDS: dict[str, tuple[str, ...]] = {
     "kernel": ("W", "depthwise_kernel"),
     "embeddings": ("W", "E"),
@@ -50,11 +50,15 @@ def _plain(key: str | None) -> str:
 
 
 def _by_name(specs: Sequence[WeightSpec], claims: Sequence[Claim]) -> tuple[Claim, ...]:
-    """Best common ending of role and name first; equals in the order of the file, which Keras keeps within a sort of weight."""
+    """Best common ending of role and name first; equals in the order of the file: trainable weights, then the others."""
+    specs = sorted(specs, key=lambda spec: spec.trainable is False)
     names = [_words(claim.key) for claim in claims]
-    roles = [spec.role.split("/") for spec in specs]
+    roles = [(spec.role.split("/"), _classes(spec)) for spec in specs]
     scores = [
-        (score, -claim, -spec) for claim, words in enumerate(names) for spec, role in enumerate(roles) if (score := _score(words, role))
+        (score, -claim, -spec)
+        for claim, words in enumerate(names)
+        for spec, (role, classes) in enumerate(roles)
+        if (score := _score(words, role, classes))
     ]
     by_claim: dict[int, int] = {}
     taken: set[int] = set()
@@ -64,6 +68,7 @@ def _by_name(specs: Sequence[WeightSpec], claims: Sequence[Claim]) -> tuple[Clai
             taken.add(-minus_spec)
     left_claims = [index for index in range(len(claims)) if index not in by_claim]
     left_specs = [index for index in range(len(specs)) if index not in taken and not specs[index].optional]
+    left_specs = left_specs or [index for index in range(len(specs)) if index not in taken]
     if left_claims and len(left_claims) == len(left_specs) and all(_is_nameless(names[index]) for index in left_claims):
         by_claim.update(zip(left_claims, left_specs, strict=True))
     return tuple(replace(claim, role=specs[by_claim[index]].role if index in by_claim else None) for index, claim in enumerate(claims))
@@ -87,12 +92,18 @@ def _words(key: str) -> list[str]:
     return words
 
 
-def _score(words: list[str], role: list[str]) -> int:
+def _classes(spec: WeightSpec) -> list[str]:
+    """The classes of the cells around a weight, as the groups of archives are called after them; names often begin with these, too."""
+    parts = (spec.key or "").split("/")
+    return [re.sub(r"_\d+$", "", parts[at + 1]) for at, part in enumerate(parts[:-1]) if part == "cells"]
+
+
+def _score(words: list[str], role: list[str], classes: Sequence[str]) -> int:
     """0 when the last words differ; 4 for the word itself, less for an older word for it, more for each agreeing word before."""
     base = _last(words[-1], role[-1])
     if not base:
         return 0
-    return base + 4 * sum(any(word == part or word.startswith(f"{part}_") for word in words[:-1]) for part in role[:-1])
+    return base + 4 * sum(any(word == part or word.startswith(f"{part}_") for word in words[:-1]) for part in (*role[:-1], *classes))
 
 
 def _last(word: str, role: str) -> int:

@@ -95,12 +95,14 @@ def text_vectorization(c: Config) -> Derived:
     """A sequence of token numbers, or a vector per text."""
     mode = c.get("output_mode", "int")
     batch = c.input[0] if c.input else None
+    split, keras_3 = c.values.get("split", "whitespace") is not None, (c.version or (0, 0)) >= (3, 0)
     copies = {"_lookup_layer/vars/idf_weights": "idf_weights"}
     if mode == "int":
         length = c.get("output_sequence_length")
-        split = c.get("split", "whitespace") is not None
-        output: Shape | None = (batch, length if isinstance(length, int) else None) if split else c.input
+        output: Shape | None = (batch, length if isinstance(length, int) else None) if split or keras_3 else c.input
         return Derived(_frequencies(c), (output,), 0, copies=copies)
+    if keras_3 and c.input is not None:  # `TextVectorization.compute_output_shape`: the words of a text are an axis of their own
+        return Derived(_frequencies(c), ((*(c.input if split else c.input[:-1] or c.input), _vocabulary(c)),), 0, copies=copies)
     return Derived(_frequencies(c), ((batch, _vocabulary(c)),), 0, copies=copies)
 
 

@@ -134,7 +134,25 @@ def rnn(c: Config) -> Derived:
         stacked, last = _stacked(c, entries, step)
         weights = [replace(spec, key=f"cell/{spec.key}") for spec in stacked]
     features = last[1:] if last is not None else (None,)
-    return Derived(weights, _outputs(c, tuple(one if isinstance(one, int) else None for one in features), ()), _steps(c))
+    states = _states(c.get("cell"))
+    outputs = _outputs(c, tuple(one if isinstance(one, int) else None for one in features), states or ())
+    return Derived(weights, outputs if states else outputs[:1], _steps(c))
+
+
+_STATES = {f"{kind}Cell": states for kind, (_, _, states) in _CELLS.items()}
+
+
+def _states(entry: Any) -> tuple[int | None, ...] | None:
+    """The sizes of the states that a cell or a stack of cells keeps, None where a cell is not one of Keras' own."""
+    if _is_stacked(entry):
+        parts = [_states(one) for one in _cell_entries(entry)]
+        return tuple(size for part in parts for size in part or ()) if all(parts) else None
+    config = entry.get("config") if isinstance(entry, dict) else None
+    count = _STATES.get(str(entry.get("class_name")).rsplit(">", 1)[-1]) if isinstance(entry, dict) else None
+    if count is None or not isinstance(config, dict):
+        return None
+    units = config.get("units")
+    return (units if isinstance(units, int) else None,) * count
 
 
 def _is_stacked(entry: Any) -> bool:

@@ -171,6 +171,8 @@ class Config:
 
 Declaration = Callable[[Config], Derived | None]
 CATALOGUE: dict[str, Declaration] = {}
+KERAS_CLASSES: set[str] = set()
+"""Of the catalogue, the classes of Keras itself; users can teach others."""
 
 
 def layer(*names: str) -> Callable[[Declaration], Declaration]:
@@ -179,6 +181,7 @@ def layer(*names: str) -> Callable[[Declaration], Declaration]:
     def register(declaration: Declaration) -> Declaration:
         for name in names:
             CATALOGUE[name] = declaration
+            KERAS_CLASSES.add(name)
         return declaration
 
     return register
