@@ -211,18 +211,29 @@ def _unknown(layer: Layer, seen: set[Share]) -> Account:
         rows.append(Row(None, claim.tensor, Verdict.UNKNOWN, copy=claim.copy, tied=tied))
     weights = [row for row in rows if row.tensor is not None and row.tensor.kind is Kind.WEIGHT and not row.copy]
     elements = sum(row.tensor.elements for row in weights if row.tensor is not None)
-    frozen = layer.trainable is False
+    trained = _trained(layer, weights)
     return Account(
         layer,
         Verdict.UNKNOWN,
         None,
         tuple(rows),
         parameters=elements,
-        trainable=0 if frozen or not weights else None,
-        non_trainable=elements if frozen else None if weights else 0,
+        trainable=trained,
+        non_trainable=None if trained is None else elements - trained,
         tied=sum(row.tensor.elements for row in weights if row.tied and row.tensor is not None),
         nbytes=_bytes(row.tensor for row in rows if row.tensor is not None),
     )
+
+
+def _trained(layer: Layer, weights: Sequence[Row]) -> int | None:
+    """Elements that are trained of a layer without a formula; None when the file does not tell of each of its weights."""
+    if layer.trainable is False:
+        return 0
+    known = {identity(claim.tensor): claim.trainable for claim in layer.claims}
+    told = [(known[identity(row.tensor)], row.tensor.elements) for row in weights if row.tensor is not None]
+    if any(trained is None for trained, _ in told):
+        return None
+    return sum(elements for trained, elements in told if trained)
 
 
 def _with_subtotals(accounts: list[Account]) -> Iterator[Account]:

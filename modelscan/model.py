@@ -147,6 +147,8 @@ class Claim:
     the store and the layer; the spec's dimensions are of this shape. None: the stored one."""
     part: str | None = None
     """Which part of the tensor, where several layers share one (`rows 0:64`): parts count each for itself."""
+    trainable: bool | None = None
+    """What the file says of this tensor's being trained, for a layer without a formula; None when it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)

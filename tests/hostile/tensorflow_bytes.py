@@ -172,9 +172,9 @@ def block(entries: Iterable[tuple[bytes, bytes]]) -> bytes:
     return data + struct.pack("<I", masked_crc(data))
 
 
-def table(entries: Mapping[str, bytes]) -> bytes:
-    """A whole table of one data block."""
-    rows = sorted((key.encode(), value) for key, value in entries.items())
+def table(entries: Mapping[str, bytes] | Mapping[bytes, bytes]) -> bytes:
+    """A whole table of one data block; names are text, the keys of a variable's parts are bytes."""
+    rows = sorted((key.encode() if isinstance(key, str) else key, value) for key, value in entries.items())
     data, meta = block(rows), block([])
     index = block([(rows[-1][0] + b"\xff", varint(0) + varint(len(data) - 5))])
     handles = varint(len(data)) + varint(len(meta) - 5) + varint(len(data) + len(meta)) + varint(len(index) - 5)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from modelscan.formats.tensorflow.savers import Saved
 from modelscan.model import Kind, Observation, Severity, Shape, StoredTensor, shape_text
-from modelscan.program import Checkpoint, Entry, MetaGraph
+from modelscan.program import Checkpoint, Entry, MetaGraph, VariableDef
 
 _SHOWN = 20
 
@@ -51,16 +51,31 @@ def _objects(graph: MetaGraph, checkpoint: Checkpoint, whole: bool, used: set[st
 
 def _nodes(graph: MetaGraph, checkpoint: Checkpoint) -> Iterator[Observation]:
     """The variable nodes of the graph itself that the saver reads."""
-    slices: Mapping[str, bool] = {one.name.partition(":")[0]: bool(one.full_name) for some in graph.collections.values() for one in some}
+    notes = {one.name.partition(":")[0]: one for some in graph.collections.values() for one in some}
     nodes = {one.name: one for one in graph.nodes}
     for name, key in graph.variable_keys.items():
         node, entry = nodes.get(name), checkpoint.entries.get(key)
-        if node is None or entry is None or slices.get(name) or entry.slices or "table" in node.op.lower():
+        if node is None or entry is None or "table" in node.op.lower():
             continue
-        shape = node.attributes.get("shape")
-        dtype = node.attributes.get("dtype")
-        if isinstance(dtype, str):
-            yield from _compared(name, shape if isinstance(shape, tuple) else None, dtype, entry)
+        shape, dtype = node.attributes.get("shape"), node.attributes.get("dtype")
+        declared = shape if isinstance(shape, tuple) else None
+        note = notes.get(name)
+        if note is not None and note.full_name:
+            yield from _part(name, note, declared, entry)
+        elif isinstance(dtype, str) and not entry.slices:
+            yield from _compared(name, declared, dtype, entry)
+
+
+def _part(name: str, note: VariableDef, declared: Shape | None, entry: Entry) -> Iterator[Observation]:
+    """The node of one part of a partitioned variable: what it is the part of, and whether that part is stored."""
+    yield from _compared(note.full_name or name, note.full_shape, "type 0", entry)
+    if declared is not None and not _fits(declared, note.shape):
+        text = f"the program's variable {name} is {shape_text(declared)}, as a part of {note.full_name} it is {shape_text(note.shape)}"
+        yield Observation("variable-shape", text, tensor=entry.key)
+    stored = {(one.extent.starts, one.shape) for one in entry.slices if one.extent is not None}
+    if stored and (note.offset, note.shape) not in stored:
+        text = f"the part of {entry.key} that is {name}, {shape_text(note.shape)} from {note.offset} on, is not stored by itself"
+        yield Observation("missing-slice", text, tensor=entry.key)
 
 
 def _compared(name: str, shape: Shape | None, dtype: str, entry: Entry) -> Iterator[Observation]:

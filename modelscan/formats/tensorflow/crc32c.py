@@ -52,6 +52,32 @@ def crc32c(data: bytes | memoryview, crc: int = 0) -> int:
     return crc ^ 0xFFFFFFFF
 
 
+def crc32c_of_strings(data: bytes, count: int) -> int:
+    """The checksum of a string tensor's bytes: lengths, their own checksum, texts; a length counts as a number of four bytes, or eight.
+
+    Source: `WriteStringTensor` in tensorflow/core/util/tensor_bundle/tensor_bundle.cc.
+
+    Raises:
+        ValueError: the bytes are no tensor of so many strings.
+    """
+    at = total = crc = 0
+    for _ in range(count):
+        length = shift = 0
+        while True:
+            if at >= len(data) or shift > 63:
+                raise ValueError("lengths that end too early")
+            byte = data[at]
+            length |= (byte & 127) << shift
+            at, shift = at + 1, shift + 7
+            if byte < 128:
+                break
+        total += length
+        crc = crc32c(length.to_bytes(4 if length < 1 << 32 else 8, "little"), crc)
+    if at + 4 + total != len(data):
+        raise ValueError(f"{len(data) - at - 4:,} bytes of text, the lengths ask for {total:,}")
+    return crc32c(data[at:], crc)
+
+
 def crc32c_of(blocks: Iterable[memoryview]) -> int:
     """The CRC of blocks that follow one another."""
     crc = 0

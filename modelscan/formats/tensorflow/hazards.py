@@ -16,6 +16,7 @@ _SHOWN = 20
 _STEPS = 32
 _PASSED_THROUGH = frozenset({"Identity", "StringJoin", "ShardedFilename", "Reshape", "ExpandDims", "Pack", "Squeeze"})
 _LOADING = "loading"
+_ADAPT, _ADAPTING = "_adapt_function", "a function that adapts a layer to data"
 
 
 class Walk:
@@ -66,8 +67,17 @@ class Walk:
 
     def _functions(self) -> Iterator[tuple[str, list[str]]]:
         names = list(self.graph.concrete) or [name for one in self.graph.objects for name in one.functions]
-        if names:
-            yield "a function of the model", names
+        adapting = self._adapting()
+        for title, chosen in (("a function of the model", set(names) - adapting), (_ADAPTING, adapting.intersection(names))):
+            if chosen:
+                yield title, [name for name in names if name in chosen]
+
+    def _adapting(self) -> set[str]:
+        """The functions by which Keras' preprocessing layers learn from data: Discretization's sorts its bins in Python."""
+        objects = self.graph.objects
+        held = [(name, objects[child]) for one in objects for name, child in one.children.items() if 0 <= child < len(objects)]
+        found = {function for name, one in held if name == _ADAPT for function in one.functions}
+        return found - {function for name, one in held if name != _ADAPT and one.kind == "function" for function in one.functions}
 
     def _main(self, title: str, outputs: Iterable[str]) -> None:
         """The nodes that the outputs hang on, control dependencies included, and the functions they call."""
@@ -138,6 +148,8 @@ class Walk:
             severity = Severity.MEDIUM
         if node.op in CACHES and not path:
             return
+        if title == _ADAPTING and danger.kind == "python-op":
+            severity = Severity.INFO  # the code is not in the file, and nothing that uses the model calls it
         self._tell(danger.kind, f"{node.op} {danger.does}{told}", place, title, severity)
 
     def _streams(self, node: Operation, place: str, title: str, severity: Severity | None) -> None:

@@ -6,6 +6,7 @@ of the same model, so that the Keras catalogue pairs them the same way.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +19,8 @@ from modelscan.model import Claim, Kind, Layer, Observation, StoredTensor
 from modelscan.program import KerasNode, SavedObject
 from modelscan.topology import Block, BlockKind
 
+_UNNAMED = re.compile(r"Variable(?:_\d+)?")
+"""What TensorFlow calls a variable that its author gave no name."""
 LEFT_OVER = "(model)"
 """The row of variables that belong to no layer."""
 _NOTES = frozenset(
@@ -62,6 +65,23 @@ class _Reading:
     tensors: Mapping[str, StoredTensor]
     taken: set[str] = field(default_factory=set)
     claims: dict[str, tuple[Claim, ...]] = field(default_factory=dict)
+    edges: dict[int, str] = field(default_factory=dict)
+    """By object number, the attribute that holds the object."""
+
+    def __post_init__(self) -> None:
+        """Notes the attributes."""
+        for one in self.objects:
+            for name, child in one.children.items():
+                if not name.isdecimal() and name not in _NOTES:
+                    self.edges.setdefault(child, name)
+
+    def claim(self, number: int, tensor: StoredTensor) -> Claim:
+        """A variable by its name (`dense/kernel`); by the attribute that holds it where it was given none."""
+        variable = self.objects[number].variable
+        name = (variable.name if variable is not None else "").removesuffix(":0")
+        if not name or _UNNAMED.fullmatch(name):
+            name = self.edges.get(number) or name or tensor.name.partition("/.ATTRIBUTES")[0]
+        return Claim(tensor, name, trainable=variable.trainable if variable is not None else None)
 
     def layers_below(self, number: int) -> Iterator[tuple[str, int]]:
         """Layer objects that an object holds, each once, with the names that they have there; lists and dictionaries are looked through."""
@@ -88,7 +108,7 @@ class _Reading:
             tensor = self.tensors.get(self.objects[one].key or "")
             if tensor is not None and tensor.kind is Kind.WEIGHT and tensor.name not in self.taken:
                 self.taken.add(tensor.name)
-                found.append(Claim(tensor, _name(self.objects[one], tensor)))
+                found.append(self.claim(one, tensor))
         return tuple(found)
 
     def variables_of(self, number: int) -> list[int]:
@@ -128,20 +148,14 @@ def keras_model(
     if block is None:
         return None
     layers = layers_of(block, reading.claims, "2")  # Keras 3 writes no such metadata
-    left = [one for one in objects if one.key is not None and one.key not in reading.taken]
-    rest = [Claim(tensor, _name(one, tensor)) for one in left if (tensor := reading.tensors.get(one.key or "")) is not None]
+    left = [(number, one.key) for number, one in enumerate(objects) if one.key is not None and one.key not in reading.taken]
+    rest = [reading.claim(number, tensor) for number, key in left if (tensor := reading.tensors.get(key)) is not None]
     own = tuple(claim for claim in rest if claim.tensor.kind is Kind.WEIGHT)
     return block, (*layers, Layer(LEFT_OVER, LEFT_OVER, "?", claims=own)) if own else layers
 
 
 def _named(tensors: Sequence[StoredTensor]) -> dict[str, StoredTensor]:
     return {one.name: one for one in tensors}
-
-
-def _name(one: SavedObject, tensor: StoredTensor) -> str:
-    """`dense/kernel`."""
-    name = one.variable.name if one.variable is not None else ""
-    return (name or tensor.name.partition("/.ATTRIBUTES")[0]).removesuffix(":0")
 
 
 def _block(reading: _Reading, root: KerasNode, limits: Limits, seen: list[Observation]) -> Block | None:

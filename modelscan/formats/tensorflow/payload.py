@@ -11,6 +11,7 @@ from modelscan.formats.payload import source_of, window_blocks
 from modelscan.formats.tensorflow.bundle import read_bundle, width_of
 from modelscan.formats.tensorflow.crc32c import crc32c, masked
 from modelscan.formats.tensorflow.reader import locate
+from modelscan.formats.tensorflow.sealed import check_strings, other_bytes
 from modelscan.limits import MIB, Limits
 from modelscan.model import StoredTensor
 from modelscan.program import Checkpoint, Entry
@@ -74,14 +75,15 @@ def _checked(tree: Tree, checkpoint: Checkpoint, entry: Entry) -> Iterator[memor
     if size is None or entry.offset < 0 or not 0 <= entry.nbytes <= size - entry.offset:
         return
     source: Source = tree.open(shard)
+    if entry.dtype == "string":
+        check_strings(source, entry)
+        return
     crc = 0
     for block in window_blocks(source, entry.offset, entry.nbytes):
         crc = crc32c(block, crc)
         yield block
-    # A string tensor's checksum is not that of its bytes: lengths count in it as fixed numbers (`WriteStringTensor`).
-    if entry.dtype != "string" and masked(crc) != entry.crc32c:
-        text = f"the {entry.nbytes:,} bytes from byte {entry.offset:,} of {shard} do not have the checksum that the index states"
-        raise UnreadableFile("entry-crc", text, offset=entry.offset)
+    if masked(crc) != entry.crc32c:
+        raise other_bytes(source, entry)
 
 
 def _is_rows(entry: Entry) -> bool:

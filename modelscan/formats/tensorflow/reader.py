@@ -22,6 +22,7 @@ from modelscan.formats.tensorflow.kinds import kinds
 from modelscan.formats.tensorflow.metagraph import Draft, read_graph, read_meta_graph
 from modelscan.formats.tensorflow.objects import OBJECT_GRAPH, trackables, with_keys
 from modelscan.formats.tensorflow.savers import Saved, saved
+from modelscan.formats.tensorflow.sealed import check_strings
 from modelscan.limits import Limits
 from modelscan.model import Kind, Model, Observation, StoredTensor, TensorInfo
 from modelscan.program import Checkpoint, Constant, Entry, KerasNode, MetaGraph, Program, Signature, Trackable
@@ -188,7 +189,12 @@ def _trackables(tree: Tree, checkpoint: Checkpoint, reading: Reading) -> tuple[T
     if shard.nbytes is None or not 0 <= entry.offset <= shard.nbytes - entry.nbytes:
         return ()
     try:
-        return trackables(tree.open(shard.file), entry, lambda data: Wire(data, reading.limits))
+        source = tree.open(shard.file)
+        try:
+            check_strings(source, entry)
+        except UnreadableFile as error:
+            reading.seen.append(Observation(error.kind, str(error), tensor=OBJECT_GRAPH, offset=error.offset, where=shard.file))
+        return trackables(source, entry, lambda data: Wire(data, reading.limits))
     except UnreadableFile as error:
         reading.seen.append(Observation(error.kind, str(error), tensor=OBJECT_GRAPH, offset=entry.offset, where=shard.file))
         return ()
@@ -291,6 +297,8 @@ def _tensor(entry: Entry, checkpoint: Checkpoint, kind: Kind) -> StoredTensor:
         return StoredTensor(entry.key, entry.shape, entry.dtype, entry.nbytes, file, None, kind, "slices")
     if entry.dtype in ("int4", "uint4", "int2", "uint2"):
         encoding = "unpacked"
+    elif entry.dtype == "string" and entry.key != OBJECT_GRAPH:  # that one is checked when it is read
+        encoding = "sealed strings"
     elif checkpoint.big_endian:
         encoding = "big-endian"
     return StoredTensor(entry.key, entry.shape, entry.dtype, entry.nbytes, file, offset, kind, encoding)

@@ -185,6 +185,10 @@ def _kernel(layer: Layer, found: dict[str, Claim]) -> Proof:
         return kind, specs
     elif bias == (shape[-2],) and len(shape) > 2:
         kind, dims = f"{kind}Transpose", (inputs,)
+    elif bias == shape[-2:] and len(shape) == 3:  # the heads of an attention layer, and what each of them has
+        units = (_size("units_1", shape[1]), _size("units_2", shape[2]))
+        specs = {"kernel": WeightSpec("kernel", (_size("inputs", shape[0]), *units)), "bias": WeightSpec("bias", units)}
+        return "EinsumDense", specs
     elif bias == (shape[-2] * shape[-1],) and len(shape) in (3, 4):
         kind, dims = f"Depthwise{kind}", (inputs * outputs,)
     else:

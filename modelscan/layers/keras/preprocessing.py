@@ -110,7 +110,8 @@ def _frequencies(c: Config) -> list[WeightSpec]:
     if c.get("output_mode") != "tf_idf":
         return []
     return [
-        c.weight("idf_weights", dim("vocabulary", None), trainable=False, dtype=None, counted=False, optional=True, key="vars/idf_weights")
+        c.weight("idf_weights", dim("vocabulary", None), trainable=False, dtype=None, counted=False, optional=True, key="vars/idf_weights"),
+        c.weight("num_documents", trainable=False, dtype=None, counted=False, optional=True),
     ]
 
 

@@ -14,7 +14,7 @@ from math import prod
 from modelscan.formula import Dim, const, dim
 from modelscan.layers.tensorflow.grouping import Group, product_before
 from modelscan.layers.tensorflow.trace import LAID_OUT, Use
-from modelscan.layers.tensorflow.weights import LOOKUPS, PRODUCTS, Weight
+from modelscan.layers.tensorflow.weights import LOOKUPS, NORMS, PRODUCTS, Weight
 from modelscan.model import Claim, Layer, WeightSpec
 
 _AXES: dict[int, tuple[str, ...]] = {
@@ -25,7 +25,6 @@ _AXES: dict[int, tuple[str, ...]] = {
 }
 _GATES = {1: "SimpleRNN", 3: "GRU", 4: "LSTM"}
 _NORM_PLACES = ("", "gamma", "beta", "moving_mean", "moving_variance")
-_NORMS = frozenset(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "_FusedBatchNormEx"))
 _OLD_CELLS = re.compile(r"(?:^|/)(?:basic_)?(lstm|gru|rnn)_cell(?:_\d+)?$")
 _OLD_GATES = {"lstm": 4, "gru": 2, "rnn": 1}
 _KERAS_NAMES = {
@@ -82,7 +81,7 @@ def sizes(weight: Weight) -> tuple[Dim, ...]:
 
 def recognised(group: Group) -> Draft | None:
     """What a group is; None when nothing in the program uses it."""
-    words = {one.word: one for one in group.weights}
+    words = {one.part: one for one in group.weights}
     if len(words) != len(group.weights):
         words = {}
     for proof in _PROOFS:
@@ -96,7 +95,7 @@ def recognised(group: Group) -> Draft | None:
         found = Draft(_operation(first.op), use=first, positions=1)
     for one in group.weights:
         if id(one) not in found.dims:
-            found.add(one, _free(one.word, found.roles), sizes(one))
+            found.add(one, _free(one.part, found.roles), sizes(one))
     return found
 
 
@@ -141,9 +140,9 @@ def _recurrent(group: Group, words: Mapping[str, Weight]) -> Draft | None:
 def _old_cell(group: Group, words: Mapping[str, Weight]) -> Draft | None:
     """A cell of TF 1: one kernel over inputs and state together."""
     place = _OLD_CELLS.search(group.weights[0].scope)
-    if place is None or words.keys() - {"kernel", "bias", "weights", "biases"}:
+    if place is None or words.keys() - {"kernel", "bias"}:
         return None
-    kernel, bias = words.get("kernel") or words.get("weights"), words.get("bias") or words.get("biases")
+    kernel, bias = words.get("kernel"), words.get("bias")
     gates = _OLD_GATES[place[1]]
     if kernel is None or len(shape_of(kernel)) != 2 or (shape_of(kernel)[1] or 0) % gates:
         return None
@@ -175,7 +174,7 @@ def _separable(group: Group, words: Mapping[str, Weight]) -> Draft | None:
 
 def _batch_norm(group: Group, words: Mapping[str, Weight]) -> Draft | None:
     """Scale, offset and running statistics, by the operation's inputs or by Keras' names."""
-    by_place = {use.place: one for one in group.weights for use in one.uses if use.op in _NORMS and 1 <= use.place <= 4}
+    by_place = {use.place: one for one in group.weights for use in one.uses if use.op in NORMS and 1 <= use.place <= 4}
     roles = {_NORM_PLACES[place]: one for place, one in sorted(by_place.items())}
     if not roles or len({id(one) for one in roles.values()}) != len(group.weights):
         roles = dict(words)
@@ -183,7 +182,7 @@ def _batch_norm(group: Group, words: Mapping[str, Weight]) -> Draft | None:
         return None
     if any(len(shape_of(one)) != 1 for one in roles.values()):
         return None
-    found = Draft("BatchNormalization", use=next((use for one in group.weights for use in one.uses if use.op in _NORMS), None), positions=1)
+    found = Draft("BatchNormalization", use=next((use for one in group.weights for use in one.uses if use.op in NORMS), None), positions=1)
     first = next(iter(roles.values()))
     for role in _NORM_PLACES[1:]:
         if role in roles:
@@ -193,16 +192,31 @@ def _batch_norm(group: Group, words: Mapping[str, Weight]) -> Draft | None:
 
 def _other_norm(group: Group, words: Mapping[str, Weight]) -> Draft | None:
     """gamma and beta over the normalised axes."""
-    if not words or not words.keys() <= {"gamma", "beta"} or len({shape_of(one) for one in words.values()}) != 1:
-        return None
     last = re.sub(r"_\d+$", "", group.path.rpartition("/")[2])
+    known = {"scale"} if last == "rms_normalization" else {"gamma", "beta"}
+    if not words or not words.keys() <= known or len({shape_of(one) for one in words.values()}) != 1:
+        return None
     first = next(iter(words.values()))
     use = next((use for one in group.weights for use in sorted(one.uses, key=lambda use: -use.order)), None)
     found = Draft(_KERAS_NAMES.get(last, "LayerNormalization"), use=use, positions=1)
     shape = shape_of(first)
-    for role in ("gamma", "beta"):
+    for role in ("gamma", "beta", "scale"):
         if role in words:
             found.add(words[role], role, (size("channels", first, 0),) if len(shape) == 1 else sizes(first))
+    return found
+
+
+def _statistics(group: Group, words: Mapping[str, Weight]) -> Draft | None:
+    """What Keras' Normalization has learnt of its inputs; the program itself holds them as constants."""
+    del group
+    if words.keys() != {"mean", "variance", "count"} or shape_of(words["mean"]) != shape_of(words["variance"]) or shape_of(words["count"]):
+        return None
+    found = Draft("Normalization", positions=1)
+    first = words["mean"]
+    dims = (size("channels", first, 0),) if len(shape_of(first)) == 1 else sizes(first)
+    found.add(first, "mean", dims)
+    found.add(words["variance"], "variance", dims)
+    found.add(words["count"], "count", ())
     return found
 
 
@@ -236,7 +250,7 @@ def _product(group: Group, words: Mapping[str, Weight]) -> Draft | None:
     elif rank == 2 and "Conv" not in use.op:
         outputs = _dense(found, kernel, use)
     else:
-        found.type = "EinsumDense" if kernel.word == "kernel" else _operation(use.op)
+        found.type = "EinsumDense" if kernel.part == "kernel" else _operation(use.op)
         found.add(kernel, "kernel", sizes(kernel), multiplied=True)
         outputs = []
     for one in group.weights:
@@ -248,7 +262,7 @@ def _product(group: Group, words: Mapping[str, Weight]) -> Draft | None:
 
 def _is_bias(weight: Weight, outputs: Sequence[Dim]) -> bool:
     shape = shape_of(weight)
-    added = weight.word in ("bias", "biases", "b") or any(product_before(use) is not None for use in weight.uses)
+    added = weight.part == "bias" or any(product_before(use) is not None for use in weight.uses)
     known = [one.value for one in outputs[len(outputs) - len(shape) :]]
     return added and 0 < len(shape) <= len(outputs) and all(a is None or b is None or a == b for a, b in zip(known, shape, strict=True))
 
@@ -327,6 +341,7 @@ _PROOFS: tuple[Callable[[Group, Mapping[str, Weight]], Draft | None], ...] = (
     _separable,
     _batch_norm,
     _other_norm,
+    _statistics,
     _table,
     _product,
 )
@@ -335,8 +350,8 @@ _PROOFS: tuple[Callable[[Group, Mapping[str, Weight]], Draft | None], ...] = (
 def as_layer(group: Group, draft: Draft | None, name: str, depth: int, path: str) -> Layer:
     """The layer; without a draft one of unknown type, whose weights are listed."""
     if draft is None:
-        claims = tuple(Claim(one.tensor, one.name) for one in group.weights)
-        return Layer(name, path, "?", depth, claims=claims, trainable=_switch(group.weights), extra_macs=None)
+        claims = tuple(Claim(one.tensor, f"{one.scope}/{one.part}".lstrip("/"), trainable=one.trainable) for one in group.weights)
+        return Layer(name, path, "?", depth, claims=claims, extra_macs=None)
     ordered = [one for key in draft.dims for one in group.weights if id(one) == key]
     specs = tuple(
         WeightSpec(draft.roles[id(one)], draft.dims[id(one)], trainable=one.trainable, key=one.name, multiplied=id(one) in draft.multiplied)
@@ -357,9 +372,3 @@ def as_layer(group: Group, draft: Draft | None, name: str, depth: int, path: str
         positions=draft.positions,
         trainable=True,
     )
-
-
-def _switch(weights: Sequence[Weight]) -> bool | None:
-    """Whether weights without a formula are trained, where the program says the same of all of them."""
-    said = {one.trainable for one in weights}
-    return said.pop() if len(said) == 1 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -42,6 +43,15 @@ LOOKUPS = frozenset(
 )
 """Operations that take rows of a table, their first input."""
 SUMS = frozenset(("BiasAdd", "BiasAddV1", "Add", "AddV2", "Sub"))
+NORMS = frozenset(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "_FusedBatchNormEx"))
+_WORDS: Mapping[str, str] = {
+    "weights": "kernel",
+    "biases": "bias",
+    "w": "kernel",
+    "b": "bias",
+    "depthwise_weights": "depthwise_kernel",
+    "pointwise_weights": "pointwise_kernel",
+}
 _ATTRIBUTE = "/.ATTRIBUTES/"
 _GENERIC = re.compile(r"(?:resource_|resourcevariable_|ref)?variable(?:_\d+)?|const(?:_\d+)?", re.IGNORECASE)
 
@@ -69,6 +79,11 @@ class Weight:
         return re.sub(r"_\d+$", "", self.name.rpartition("/")[2]).lstrip("_") or "variable"
 
     @property
+    def part(self) -> str:
+        """The last part of the name as Keras calls such a weight, where TF 1's libraries and Sonnet have another word."""
+        return _WORDS.get(self.word, self.word)
+
+    @property
     def first(self) -> int:
         """Where it is used first, in the order of the program; far away when it is not used."""
         return min((use.order for use in self.uses), default=1 << 62)
@@ -93,9 +108,18 @@ def weights(model: Model, limits: Limits) -> list[Weight]:
                     found[key].name = _best(trackable.full_name, key)
     for graph in program.metagraphs:
         _declare(graph, found, program)
+    _tell_apart(found)
     for graph in program.metagraphs[:1]:
         _trace(graph, found, tensors, program, limits)
     return sorted(found.values(), key=lambda one: one.first)
+
+
+def _tell_apart(found: dict[str, Weight]) -> None:
+    """Variables that their author gave one name go by their path in the object graph, if that says more than a number in a list."""
+    names = Counter(one.name for one in found.values())
+    for key, one in found.items():
+        if names[one.name] > 1 and not _plain(key).rpartition("/")[2].isdecimal():
+            one.name = _plain(key)
 
 
 def _declare(graph: MetaGraph, found: dict[str, Weight], program: Program) -> None:
@@ -112,14 +136,17 @@ def _declare(graph: MetaGraph, found: dict[str, Weight], program: Program) -> No
         if key in found:
             found[key].trainable = switch
     trainable = {one.name.partition(":")[0] for one in graph.collections.get("trainable_variables", ())}
-    every = {one.name.partition(":")[0] for name in graph.collections for one in graph.collections[name]}
+    every = {one.name.partition(":")[0]: one for name in graph.collections for one in graph.collections[name]}
     nodes = {one.name: one for one in graph.nodes} if graph.variable_keys and not graph.objects else {}
     for node, key in graph.variable_keys.items():
         if key not in found or node not in nodes:
             continue
         shape = nodes[node].attributes.get("shape")
-        whole = found[key].tensor.name == node
-        found[key].declared = shape if whole and isinstance(shape, tuple) else None
+        if node in every and every[node].full_name:
+            shape = every[node].full_shape
+        elif found[key].tensor.name != node:
+            shape = None
+        found[key].declared = shape if isinstance(shape, tuple) else None
         found[key].trainable = node in trainable if node in every else None
 
 

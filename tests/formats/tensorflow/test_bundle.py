@@ -15,8 +15,8 @@ from modelscan.model import Kind
 from modelscan.program import Extent
 from modelscan.source import Bytes
 from tests.formats.tensorflow.opened import findings, kinds, read
-from tests.hostile.exhibit import field, varint
-from tests.hostile.tensorflow_bytes import TABLE_MAGIC, block, checkpoint, masked_crc, numbers, words
+from tests.hostile.exhibit import field
+from tests.hostile.tensorflow_bytes import OBJECT_GRAPH, VALUE, checkpoint, masked_crc, numbers, table, trackable, words
 
 A, B = numbers(np.arange(6, dtype=np.float32).reshape(2, 3)), numbers(np.arange(4, dtype=np.float32))
 
@@ -115,6 +115,26 @@ def test_the_checksum_of_a_variable_is_computed_with_the_values(tmp_path):
     assert findings(path, values=True) == ["entry-crc"]
 
 
+def test_strings_have_their_checksum_too(tmp_path):
+    path = checkpoint(tmp_path / "table.ckpt", {"keys": words(b"first", b"", b"x" * 300), OBJECT_GRAPH: words(b"")})
+    assert findings(path, values=True) == []
+    shard = tmp_path / "table.ckpt.data-00000-of-00001"
+    data = bytearray(shard.read_bytes())
+    data[-3] ^= 1
+    shard.write_bytes(bytes(data))
+    assert findings(path) == []
+    assert findings(path, values=True) == ["entry-crc"]
+
+
+def test_the_object_graph_is_read_and_so_its_checksum_is_always_computed(tmp_path):
+    graph = trackable([({"w": 1}, None), ({}, "w" + VALUE)])
+    path = checkpoint(tmp_path / "m.ckpt", {"w" + VALUE: numbers(np.ones(3)), OBJECT_GRAPH: words(graph)})
+    assert findings(path) == []
+    shard = tmp_path / "m.ckpt.data-00000-of-00001"
+    shard.write_bytes(shard.read_bytes().replace(b"VARIABLE_VALUE", b"VARIABLE_VALUF"))
+    assert "entry-crc" in findings(path)
+
+
 def sliced(tmp_path, second=(2, 2), rows=(0, 2), missing=False):
     """A variable of four rows in two parts, as a TF 1 partitioner leaves it."""
     whole = np.arange(12, dtype="<f4").reshape(4, 3)
@@ -135,18 +155,9 @@ def sliced(tmp_path, second=(2, 2), rows=(0, 2), missing=False):
     if missing:
         index.pop(max(key for key in index if key[:1] == b"\0"))
     index[b"emb"] = field(1, 1) + field(2, field(2, field(1, 4)) + field(2, field(1, 3))) + texts
-    (tmp_path / "p.index").write_bytes(byte_table(index))
+    (tmp_path / "p.index").write_bytes(table(index))
     (tmp_path / "p.data-00000-of-00001").write_bytes(data)
     return tmp_path / "p.index", whole
-
-
-def byte_table(index):
-    """A table of keys that are no text."""
-    rows = sorted(index.items())
-    body, meta = block(rows), block([])
-    top = block([(b"\xff", varint(0) + varint(len(body) - 5))])
-    handles = varint(len(body)) + varint(len(meta) - 5) + varint(len(body) + len(meta)) + varint(len(top) - 5)
-    return body + meta + top + handles.ljust(40, b"\x00") + TABLE_MAGIC
 
 
 def test_keys_of_parts_are_tensorflows():

@@ -5,8 +5,9 @@ import random
 import pytest
 
 from modelscan.formats.tensorflow import crc32c as module
-from modelscan.formats.tensorflow.crc32c import crc32c, crc32c_of, masked
+from modelscan.formats.tensorflow.crc32c import crc32c, crc32c_of, crc32c_of_strings, masked
 from tests.hostile.tensorflow_bytes import crc32c as plain
+from tests.hostile.tensorflow_bytes import words
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,11 @@ def test_it_is_googles():
     native = pytest.importorskip("google_crc32c")
     data = random.Random(7).randbytes(3_000_001)
     assert crc32c(data) == native.value(data)
+
+
+def test_strings_count_with_lengths_of_four_bytes():
+    entry = words(b"first", b"", b"x" * 300)
+    assert masked(crc32c_of_strings(entry.data, 3)) == entry.crc
+    for data, count in ((entry.data, 2), (entry.data, 4), (entry.data[:-1], 3), (b"\xff", 1), (b"", 1)):
+        with pytest.raises(ValueError, match="lengths"):
+            crc32c_of_strings(data, count)

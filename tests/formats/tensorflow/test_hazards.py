@@ -3,7 +3,9 @@
 import pytest
 
 from modelscan.examine import examine
+from modelscan.formats.tensorflow.hazards import Walk
 from modelscan.limits import Limits
+from modelscan.program import ConcreteFunction, Function, MetaGraph, Operation, SavedObject
 from tests.formats.tensorflow.opened import findings, kinds, read
 from tests.hostile.tensorflow_bytes import (
     FLOAT,
@@ -52,6 +54,17 @@ def test_what_a_signature_reaches(tmp_path, model, name, says):
     found = next(one for one in examine(str(folder)).findings if one.name == name)
     assert says in found.message
     assert "the signature serving_default" in found.message
+
+
+@pytest.mark.parametrize(("edges", "severity"), [(("_adapt_function",), "info"), (("_adapt_function", "__call__"), "medium")])
+def test_python_that_only_adapting_calls_is_no_alarm(edges, severity):
+    """Keras 2 saves the step by which a Discretization layer learns its bins; it sorts them in Python."""
+    objects = [SavedObject("user_object", dict.fromkeys(edges[:1], 1) | dict.fromkeys(edges[1:], 2))]
+    objects += [SavedObject("function", functions=("step",))] * 2
+    library = {"step": Function("step", nodes=(Operation("p", "PyFunc"), Operation("w", "WriteFile")))}
+    graph = MetaGraph(functions=library, objects=tuple(objects), concrete={"step": ConcreteFunction("step")})
+    found = {one.kind: str(one.severity) for one in Walk(graph, "").run().seen}
+    assert found == {"python-op": severity, "file-write-op": "medium"}
 
 
 @pytest.mark.parametrize(
