@@ -187,7 +187,8 @@ def _signature(path: str) -> Answer:
     with open(os.path.join(path, "saved_model.pb"), "rb") as file:
         program.ParseFromString(file.read())
     for graph in program.meta_graphs:
-        for name in sorted(graph.signature_def, key=lambda one: (one != "serving_default", one)):
+        callable_names = [name for name in graph.signature_def if name not in ("__saved_model_init_op", "__saved_model_train_op")]
+        for name in sorted(callable_names, key=lambda one: (one != "serving_default", one)):
             chosen = graph.signature_def[name]
             return {
                 side: [_argument(tf, key, info) for key, info in sorted(getattr(chosen, side).items())] for side in ("inputs", "outputs")
@@ -197,7 +198,7 @@ def _signature(path: str) -> Answer:
 
 def _argument(tf: Any, name: str, info: Any) -> Answer:
     shape = None if info.tensor_shape.unknown_rank else [None if one.size < 0 else one.size for one in info.tensor_shape.dim]
-    return {"name": name, "shape": shape, "dtype": tf.as_dtype(info.dtype).name}
+    return {"name": name, "shape": shape, "dtype": tf.as_dtype(info.dtype).name if info.dtype else None}
 
 
 def graphdef_answer(path: str) -> Answer:
