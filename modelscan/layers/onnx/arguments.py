@@ -90,11 +90,11 @@ def _window(shapes: Shapes, call: Call) -> str | None:
     count = rank - 2 if rank is not None and rank > 2 else len(kernel) if kernel else None
     for name, least, times in (("kernel_shape", 1, 1), ("strides", 1, 1), ("dilations", 1, 1), ("pads", None, 2)):
         stated = call.integers(name)
-        if not stated:
+        if stated is None:
             continue
         if count is not None and len(stated) != times * count:
             return f"{name} {_listed(stated)}, {times * count} numbers are right"
-        if least is not None and min(stated) < least:
+        if least is not None and min(stated, default=least) < least:
             return f"{name} {_listed(stated)}, none can be less than {least}"
     return None
 

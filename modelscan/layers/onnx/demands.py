@@ -133,7 +133,9 @@ def broadcasting(demands: Demands, call: Call) -> None:
         if axes is None:
             continue
         for back in range(1, len(axes) + 1):
-            if axes[-back].source == FREE or axes[-back].size == 1:
+            whole = shapes.of(out) or ()
+            widened = axes[-back].size == 1 and whole[-back].size != 1
+            if axes[-back].source == FREE or widened:
                 continue
             demands.hand(out, full - back, value, -back)
             for other in call.inputs:

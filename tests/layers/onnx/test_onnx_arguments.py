@@ -76,6 +76,15 @@ def test_a_recurrent_layer_over_an_image_is_told(tmp_path):
     assert told(model(nodes, [IMAGE], [info("y", None)], tensors), tmp_path)
 
 
+def test_an_empty_list_of_strides_is_told(tmp_path):
+    """It is not the same as none: runtimes want one for each axis."""
+    line = info("x", [1, 4, 8])
+    call = node("MaxPool", ["x"], ["y"], kernel_shape=[2], strides=[2])
+    assert not told(model([call], [line], [info("y", None)]), tmp_path)
+    del call.attribute[1].ints[:]
+    assert told(model([call], [line], [info("y", None)]), tmp_path)
+
+
 def test_a_constant_without_a_value_is_told(tmp_path):
     assert told(model([onnx.NodeProto(op_type="Constant", output=["c"]), node("Add", ["x", "c"], ["y"])], [X], [info("y", None)]), tmp_path)
 

@@ -393,3 +393,10 @@ def test_what_an_array_feature_extractor_holds_is_a_table(tmp_path):
     proto = model(nodes, [info("i", [3], INT64)], [info("y", None)], [weight("t", 1, 20)], domains=("ai.onnx.ml",))
     account = only(proto, tmp_path)
     assert (account.layer.type, account.parameters) == ("Table", 20)
+
+
+@pytest.mark.parametrize(("shape", "counted"), [((1,), 9), ((1, 1), 9), ((), 8)])
+def test_a_single_unit_has_a_bias_of_one_element_but_a_scalar_is_none(tmp_path, shape, counted):
+    nodes = [node("MatMul", ["x", "w"], ["m"]), node("Add", ["m", "b"], ["a"]), node("Sigmoid", ["a"], ["y"])]
+    account = only(model(nodes, [X], [info("y", ["N", 1])], [weight("w", 8, 1), weight("b", *shape)]), tmp_path)
+    assert (account.parameters, agreed(account)) == (counted, True)

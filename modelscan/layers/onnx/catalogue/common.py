@@ -72,6 +72,10 @@ def _as_bias(site: Site, draft: Draft, view: View, units: Quantity, place: tuple
     whole = site.setting.shapes.of(site.output)
     if reshaped and (axes is None or not whole):
         return None
+    single = view.elements == 1 and len(view.shape) >= -axis and axes is not None and axes[axis].static == units.settled() == 1
+    if single and not reshaped and len(view.shape) <= len(axes or ()):
+        draft.extents = tuple(extent(units) if number == len(view.shape) + axis else extent(1) for number in range(len(view.shape)))
+        return draft
     if vector_axis(view, None if axes is None else len(axes)) == axis and not (axes is not None and axes[axis].static == 1):
         if reshaped and axes is not None and whole and axes[axis].static != whole[axis].static:
             return None
