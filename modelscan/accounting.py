@@ -294,14 +294,7 @@ def _totals(model: Model, accounts: Sequence[Account], unclaimed: tuple[StoredTe
         by_dtype[tensor.dtype] = by_dtype.get(tensor.dtype, 0) + tensor.elements
     left = sum(tensor.elements for tensor in unclaimed)
     total = _sum(one.parameters if one.parameters is None else one.parameters - one.tied for one in accounts)
-    explained: set[TensorId] = set()
-    independent: set[TensorId] = set()
-    for one in accounts:
-        if one.verdict in (Verdict.MATCH, Verdict.INFERRED):
-            ids = {identity(row.tensor) for row in one.rows if row.tensor is not None}
-            explained |= ids
-            if one.verdict is Verdict.MATCH:
-                independent |= ids
+    explained, independent = _explained(accounts)
     known = model.trainable_known and not unclaimed
     logical = (
         _sum(None if (count := one.parameters if one.logical is None else one.logical) is None else count - one.tied for one in accounts)
@@ -322,6 +315,26 @@ def _totals(model: Model, accounts: Sequence[Account], unclaimed: tuple[StoredTe
         macs=_sum(one.macs for one in accounts),
         logical=logical,
     )
+
+
+def _explained(accounts: Sequence[Account]) -> tuple[set[TensorId], set[TensorId]]:
+    """The tensors in accounts that agree, and those of them that nothing but the file's own statements was needed for.
+
+    A tensor of which several layers get a part each is among the latter when that holds for each part.
+    """
+    explained: set[TensorId] = set()
+    whole: set[TensorId] = set()
+    parts: dict[Verdict, set[TensorId]] = {Verdict.MATCH: set(), Verdict.INFERRED: set()}
+    for one in accounts:
+        if one.verdict not in parts:
+            continue
+        ids = {identity(row.tensor) for row in one.rows if row.tensor is not None}
+        cut = {identity(claim.tensor) for claim in one.layer.claims if claim.part is not None} & ids
+        explained |= ids
+        parts[one.verdict] |= cut
+        if one.verdict is Verdict.MATCH:
+            whole |= ids - cut
+    return explained, whole | (parts[Verdict.MATCH] - parts[Verdict.INFERRED])
 
 
 def _without_tied(one: Account, trainable: bool) -> int | None:

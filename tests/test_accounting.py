@@ -148,3 +148,17 @@ def test_what_a_container_holds_itself_is_not_lost():
     result = reconcile(Model("keras", "keras", layers=(outer, inner), tensors=tensors))
     assert result.accounts[0].parameters == result.totals.total == 8_192 + 8_256
     assert result.totals.explained == 8_256
+
+
+def test_a_tensor_cut_in_parts_is_independent_when_each_part_is():
+    whole = stored("gates", 128, 64)
+    guessed = replace(dim("units", 64, "neighbour"), symbols=tuple(replace(one, witness=None) for one in dim("units", 64, "x").symbols))
+    layers = []
+    for number, last in enumerate((dim("units", 64, "neighbour"), guessed)):
+        spec = WeightSpec("kernel", (dim("inputs", 64, "activation"), last), "float32")
+        claim = Claim(whole, "gates", role="kernel", seen=(64, 64), part=str(number))
+        layers.append(Layer(f"part_{number}", f"part_{number}", "Dense", specs=(spec,), claims=(claim,), positions=1))
+    totals = reconcile(Model("onnx", "onnx", layers=tuple(layers), tensors=(whole,))).totals
+    assert (totals.total, totals.explained, totals.independent) == (8_192, 8_192, 0)
+    totals = reconcile(Model("onnx", "onnx", layers=(layers[0], replace(layers[0], path="again")), tensors=(whole,))).totals
+    assert totals.independent == 8_192
