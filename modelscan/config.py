@@ -10,8 +10,6 @@ from typing import Any
 from modelscan.errors import ConfigError
 from modelscan.limits import MIB
 from modelscan.settings import Settings
-from modelscan.settingsfile import settings_of
-from modelscan.tables import suggestion, toml, toml_key
 
 FILE = "modelscan.toml"
 PROJECT = "pyproject.toml"
@@ -80,7 +78,7 @@ def load(
         ConfigError: something in any of the sources cannot be used.
     """
     merged = _merged(overrides or {}, config, isolated, os.environ if environment is None else environment, folder)
-    return settings_of(merged.data, merged.origins, root=merged.root, source=merged.source)
+    return _settings(merged)
 
 
 def shown(
@@ -93,13 +91,24 @@ def shown(
 ) -> str:
     """The settings that hold as TOML, each with where it comes from; arguments as for `load`."""
     merged = _merged(overrides or {}, config, isolated, os.environ if environment is None else environment, folder)
-    settings_of(merged.data, merged.origins, root=merged.root, source=merged.source)
+    from modelscan.tables import toml, toml_key
+
+    _settings(merged)
     lines = [f"# configuration file: {merged.source or 'none'}"]
     for key in sorted({*DEFAULTS, *merged.data}):
         value = merged.data.get(key, DEFAULTS.get(key))
         origin = merged.origins.get(key, "default")
         lines.append(f"# {key} is not set" if value is None else f"{toml_key(key)} = {toml(value)}  # {origin}")
     return "\n".join(lines)
+
+
+def _settings(merged: _Layers) -> Settings:
+    """The settings of the merged sources; without a word from any of them the defaults, for which no table need be taken apart."""
+    if not merged.data:
+        return Settings(root=merged.root, source=merged.source)
+    from modelscan.settingsfile import settings_of
+
+    return settings_of(merged.data, merged.origins, root=merged.root, source=merged.source)
 
 
 def _merged(overrides: Mapping[str, Any], config: str | None, isolated: bool, variables: Mapping[str, str], folder: str) -> _Layers:
@@ -231,4 +240,6 @@ def _check_variables(variables: Mapping[str, str]) -> None:
             plain = name.replace("_", "")
             alike = [one for one in known if one.replace("_", "") == plain]
             if alike:
+                from modelscan.tables import suggestion
+
                 raise ConfigError(f"{name}: there is no such variable{suggestion(name, alike)}")

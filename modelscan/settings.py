@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -140,3 +140,13 @@ class Settings:
     """The configuration file, None without one."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where each key that is not the default comes from: a file, a variable or an option."""
+
+
+def selector_fits(selector: str, code: str, name: str) -> bool:
+    """Whether a selector (a code, the beginning of one, or a name) means the rule."""
+    return selector == name or code.startswith(selector)
+
+
+def most_specific(selectors: Iterable[str], code: str, name: str) -> int:
+    """How closely any of the selectors names the rule: letters of the code, a name like the whole code; 0 when none does."""
+    return max((len(code) if one == name else len(one) for one in selectors if selector_fits(one, code, name)), default=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from modelscan.dtypes import BITS
@@ -239,13 +239,3 @@ def _shape(table: Table) -> Wanted | None:
 
 def _is_dimension(one: Any) -> bool:
     return (isinstance(one, int) and not isinstance(one, bool) and one >= 0) or (isinstance(one, str) and bool(one.strip()))
-
-
-def selector_fits(selector: str, code: str, name: str) -> bool:
-    """Whether a selector (see `rule_selector`) means the rule."""
-    return selector == name or code.startswith(selector)
-
-
-def most_specific(selectors: Iterable[str], code: str, name: str) -> int:
-    """How closely any of the selectors names the rule: letters of the code, a name like the whole code; 0 when none does."""
-    return max((len(code) if one == name else len(one) for one in selectors if selector_fits(one, code, name)), default=0)

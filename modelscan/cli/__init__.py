@@ -1,28 +1,55 @@
-"""The command line: arguments, call, exit code. One module per command; nothing here computes."""
+"""The command line: arguments, call, exit code. One module per command, imported when the command is called; nothing here computes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from modelscan.cli.common import interruptible
-from modelscan.cli.diff import diff
-from modelscan.cli.inspect import explain, inspect
-from modelscan.cli.rules import rule, rules
-from modelscan.cli.scan import scan
-from modelscan.cli.verify import verify
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+COMMANDS = {
+    "inspect": "modelscan.cli.inspect",
+    "explain": "modelscan.cli.inspect",
+    "scan": "modelscan.cli.scan",
+    "diff": "modelscan.cli.diff",
+    "rules": "modelscan.cli.rules",
+    "rule": "modelscan.cli.rules",
+    "verify": "modelscan.cli.verify",
+}
+"""Commands in the order of the help, with the module that holds the function of that name."""
+
+
+class _Commands(TyperGroup):
+    """The commands, of which only those asked for are imported and taken apart: options of six others cost more than a small model."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # typer's own Context, under its public name
+        """All names, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> object:  # type: ignore[override]
+        """The command of this name, None when there is none."""
+        if cmd_name not in self.commands and cmd_name in COMMANDS:
+            function: Callable[..., None] = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+            one = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=_HELP)
+            one.command(cmd_name)(interruptible(function))
+            self.commands[cmd_name] = typer.main.get_command(one)
+        return self.commands.get(cmd_name)
+
 
 app = typer.Typer(
     name="modelscan",
+    cls=_Commands,
     help="Audits ONNX, Keras and TensorFlow model files without loading them.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_HELP,
 )
-for _command in (inspect, explain, scan, diff, rules, rule, verify):
-    app.command()(interruptible(_command))
 
 
 def _version(value: bool) -> None:

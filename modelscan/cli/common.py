@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import wraps
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
 from modelscan.errors import ConfigError
-from modelscan.model import Shape
-from modelscan.report.text import Style
+
+if TYPE_CHECKING:
+    from modelscan.model import Shape
+    from modelscan.report.text import Style
 
 USAGE = 2
 INTERRUPTED = 130
@@ -31,6 +33,8 @@ class Colour(StrEnum):
 
 def style_of(colour: Colour) -> Style:
     """The style of standard output: its width, its encoding, and whether it wants colours (https://no-color.org)."""
+    from modelscan.report.text import Style
+
     terminal = sys.stdout.isatty()
     wanted = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     columns = shutil.get_terminal_size((100, 24)).columns if terminal or "COLUMNS" in os.environ else 120

@@ -10,7 +10,6 @@ import typer
 
 from modelscan.cli.common import Colour, dims_of, emit, inputs_of, style_of, usage_error, usage_errors
 from modelscan.cli.inspect import ColourOption, DimOption, InputOption, ValuesOption
-from modelscan.formats import ReadOptions
 
 
 class DiffFormat(StrEnum):
@@ -35,6 +34,7 @@ def diff(
     Exit status 0: no difference; 1: a difference, or one of them cannot be read; 2: wrong usage.
     """
     from modelscan.diff import diff_isolated
+    from modelscan.formats import ReadOptions
 
     for path in (before, after):
         if not os.path.lexists(path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -24,12 +24,12 @@ from modelscan.cli.gate import (
     overrides_of,
     split_configs,
 )
-from modelscan.formats import ReadOptions
-from modelscan.ledger import ModelReport, Report
-from modelscan.model import Severity
-from modelscan.report.text import Style
-from modelscan.scan import View as Viewed
-from modelscan.scan import view
+
+if TYPE_CHECKING:
+    from modelscan.formats import ReadOptions
+    from modelscan.ledger import ModelReport, Report
+    from modelscan.report.text import Style
+    from modelscan.scan import View as Viewed
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A model file, or a SavedModel folder.")]
 ConfigOption = Annotated[
@@ -73,6 +73,10 @@ def inspect(
     color: ColourOption = Colour.AUTO,
 ) -> None:
     """The ledger of one model: layers, shapes, parameters by formula, each proved against the stored bytes."""
+    from modelscan.formats import ReadOptions
+    from modelscan.ledger import Report
+    from modelscan.scan import View as Viewed
+
     style = style_of(color)
     architecture, settings_file = split_configs(config)
     with usage_errors():
@@ -116,6 +120,9 @@ def explain(
     color: ColourOption = Colour.AUTO,
 ) -> None:
     """How a layer's count comes about: each weight as a product, the tensor that confirms it, the factored formula."""
+    from modelscan.formats import ReadOptions
+    from modelscan.scan import View as Viewed
+
     style = style_of(color)
     architecture, settings_file = split_configs(config)
     with usage_errors():
@@ -140,6 +147,7 @@ def explain(
 def _show(path: str, options: ReadOptions, show: Callable[[ModelReport], Viewed]) -> NoReturn:
     """Read one file and show it, both in a child process with limits; exit with its status."""
     from modelscan.discover import is_saved_model
+    from modelscan.scan import view
 
     if not os.path.lexists(path):
         usage_error(f"{path}: no such file or folder")
@@ -156,6 +164,8 @@ def _show(path: str, options: ReadOptions, show: Callable[[ModelReport], Viewed]
 
 def _status(report: ModelReport) -> int:
     """1 for an unreadable model or a finding of high or above."""
+    from modelscan.model import Severity
+
     grave = any(Severity(one.severity).rank >= Severity.HIGH.rank for one in report.findings)
     return int(grave or not report.readable)
 

@@ -12,13 +12,11 @@ from enum import StrEnum
 from typing import IO, TYPE_CHECKING
 
 from modelscan.cli.common import Colour, emit, style_of, usage_error
-from modelscan.ledger import FindingReport, ModelReport, Report
-from modelscan.report.json import JsonDocument
-from modelscan.report.text import Style
-from modelscan.settings import Thresholds
 
 if TYPE_CHECKING:
+    from modelscan.ledger import FindingReport, ModelReport, Report
     from modelscan.report.jsonl import JsonLines
+    from modelscan.settings import Thresholds
 
 STDOUT = "-"
 _FILE_COLUMNS = 120
@@ -111,6 +109,8 @@ class Outputs:
 
     def __init__(self, outputs: Iterable[Output], fail_on: Thresholds, colour: Colour) -> None:
         """`fail_on` tells which findings fail the gate."""
+        from modelscan.report.json import JsonDocument
+
         self._outputs = list(outputs)
         self._fail_on = fail_on
         self._colour = colour
@@ -181,6 +181,7 @@ class Outputs:
                 return github_annotations(report, self._fails)
             case _:
                 from modelscan.report.findings import scan_text
+                from modelscan.report.text import Style
 
                 return scan_text(report, style_of(self._colour) if one.path == STDOUT else Style(_FILE_COLUMNS), self._fails)
 

@@ -26,10 +26,9 @@ from modelscan.cli.gate import (
 )
 from modelscan.cli.inspect import ColourOption, ValuesOption
 from modelscan.cli.output import Outputs, ScanFormat, outputs_of, progress_wanted, slim
-from modelscan.formats import ReadOptions
-from modelscan.ledger import ModelReport, Report
 
 if TYPE_CHECKING:
+    from modelscan.ledger import ModelReport, Report
     from modelscan.policy import Gate
 
 OutputOption = Annotated[
@@ -93,6 +92,8 @@ def _judged(paths: Iterable[str], gate: Gate, outputs: Outputs, keep: bool) -> t
     The models without their layers if they are kept, everything else about the scan, and how many findings fail.
     """
     from modelscan.cli.progress import progress_bar
+    from modelscan.formats import ReadOptions
+    from modelscan.ledger import Report
     from modelscan.scan import begin
 
     kept: list[ModelReport] = []

@@ -7,21 +7,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelscan import rules
 from modelscan.errors import ConfigError
-from modelscan.fingerprint import fingerprints
 from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.model import Observation, Severity
-from modelscan.policy.baseline import Baseline
-from modelscan.policy.baseline import read as read_baseline
-from modelscan.policy.demands import budget_problems, requirement_problems
 from modelscan.policy.paths import fits, word_fits
-from modelscan.policy.signature import replacement_differences
 from modelscan.rules import Subject
-from modelscan.settings import Settings, Suppression
-from modelscan.settingsfile import most_specific, selector_fits
+from modelscan.settings import Settings, Suppression, most_specific, selector_fits
+
+if TYPE_CHECKING:
+    from modelscan.policy.baseline import Baseline
 
 __all__ = ["Gate"]
 
@@ -50,7 +47,9 @@ class Gate:
         self.today = today or date.today()
         self.baseline: Baseline | None = None
         if settings.baseline is not None and with_baseline:
-            self.baseline = read_baseline(settings.baseline)
+            from modelscan.policy.baseline import read
+
+            self.baseline = read(settings.baseline)
         self.production = {path: _production(path) for path in dict.fromkeys(one.against for one in settings.demands) if path is not None}
         self.tally = _Tally()
 
@@ -88,8 +87,11 @@ class Gate:
 
     def _demanded(self, model: ModelReport) -> Iterator[FindingReport]:
         """What the budgets, requirements and models in production that apply to this model find."""
-        if not model.readable:
+        if not model.readable or not self.settings.demands:
             return
+        from modelscan.policy.demands import budget_problems, requirement_problems
+        from modelscan.policy.signature import replacement_differences
+
         seen: list[Observation] = []
         for one in self.settings.demands:
             if fits(one.path, model, self.settings.root):
@@ -143,6 +145,8 @@ class Gate:
         """Identities of the findings that the baseline has. Ignored ones count: they occur, whether they are reported or not."""
         if self.baseline is None:
             return set()
+        from modelscan.fingerprint import fingerprints
+
         known = self.baseline.of(model)
         marks = fingerprints(self.baseline.place(model), found)
         read = known if self.settings.values else {mark: code for mark, code in known.items() if not code.startswith("WGT")}
