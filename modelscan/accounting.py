@@ -7,11 +7,12 @@ verdict says so (`inferred`); whatever does not agree becomes a row with its pro
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from modelscan import dtypes
 from modelscan.formula import Formula
 from modelscan.model import Account, Claim, Kind, Layer, Model, Row, StoredTensor, Totals, Verdict, WeightSpec, shape_text
+from modelscan.records import record
 
 _GRAVITY = (Verdict.MISSING, Verdict.MISMATCH, Verdict.EXTRA)
 TensorId = tuple[str | None, str]
@@ -19,7 +20,7 @@ Share = tuple[TensorId, str | None]
 """A stored tensor, or the part of it that one of several layers gets."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Accounts:
     """The reconciliation of a whole model."""
 

@@ -14,10 +14,12 @@ from functools import cached_property
 from math import gcd, prod
 from typing import Self
 
+from modelscan.records import record
+
 TIMES = " × "
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Symbol:
     """A named quantity, such as `units`.
 
@@ -37,7 +39,7 @@ class Symbol:
         return (self.name, self.value)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Dim:
     """One dimension of a weight: a constant times named symbols (`4 × units`, `channels × depth_multiplier`, `1`)."""
 
@@ -96,7 +98,7 @@ def const(value: int) -> Dim:
     return Dim((), value)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Term:
     """A constant times a multiset of symbols."""
 

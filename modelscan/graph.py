@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from modelscan.model import StoredTensor, TensorInfo
+from modelscan.records import record
 
 FunctionKey = tuple[str, str, str]
 """Domain, name and overload of a function: what a node's `domain`, `op` and `overload` are looked up by."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Reference:
     """An attribute value inside a function that stands for the attribute `name` of the call."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SparseTensor:
     """A tensor stored as its non-zero elements and where they are."""
 
@@ -31,7 +32,7 @@ class SparseTensor:
     """Of the dense tensor."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Fill:
     """The tensor of one element that says what ConstantOfShape fills with: a setting of the operator, no stored tensor."""
 
@@ -40,7 +41,7 @@ class Fill:
     """None for a type that Python has no number for."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Node:
     """One operator call."""
 
@@ -71,7 +72,7 @@ class Node:
         return self.name or f"{self.op}_{index}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Graph:
     """Nodes in file order with the values and tensors of one scope.
 
@@ -121,7 +122,7 @@ class Graph:
                     stack.extend((f"{base}/{key}", body) for key, body in node.graphs.items())
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Function:
     """A model-local function: a graph with formal inputs, called by nodes of its domain and name."""
 

@@ -7,11 +7,12 @@ strings, numbers and containers, so that they travel between processes as JSON a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from math import isfinite
 from typing import Any, Self
 
 from modelscan.model import Finding, Severity, Shape, Verdict
+from modelscan.records import record
 
 SCHEMA_VERSION = "1.0"
 
@@ -60,7 +61,7 @@ def _from_json(value: Any) -> Any:
     return tuple([_from_json(one) for one in value]) if type(value) is list else value
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TensorReport(Plain):
     """An input or output of the model."""
 
@@ -69,7 +70,7 @@ class TensorReport(Plain):
     shape: Shape | None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class WeightReport(Plain):
     """One weight: what it should be, what is stored, whether that agrees."""
 
@@ -104,7 +105,7 @@ class WeightReport(Plain):
     """Of the values, where they were read: elements, nans, infinities, zeros, subnormals, minimum, maximum, mean, deviation."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LayerReport(Plain):
     """One layer's line of the ledger."""
 
@@ -137,7 +138,7 @@ class LayerReport(Plain):
         return cls(**values)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Parameters(Plain):
     """The totals; see DESIGN and `model.Totals` for what each counts."""
 
@@ -153,7 +154,7 @@ class Parameters(Plain):
     logical: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FindingReport(Plain):
     """A finding as it is reported."""
 
@@ -175,7 +176,7 @@ class FindingReport(Plain):
         return cls(**{one.name: getattr(finding, one.name) for one in fields(Finding)} | {"severity": str(finding.severity)})
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ModelReport(Plain):
     """Everything about one model file."""
 
@@ -231,7 +232,7 @@ class ModelReport(Plain):
         return as_html(self)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Report(Plain):
     """Everything about the scanned files."""
 

@@ -6,14 +6,14 @@ Passing one raises `errors.LimitExceeded`, which becomes the finding `limit-exce
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from modelscan.records import record
 
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Limits:
     """Bounds for reading one file. Counts are items, sizes are bytes, times are seconds."""
 

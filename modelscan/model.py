@@ -8,12 +8,13 @@ reconciles the two into an `Account` per layer; rules make `Finding`s; `ledger` 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from math import prod
 from typing import Any
 
 from modelscan.formula import Dim, Formula, Term
+from modelscan.records import record
 
 Shape = tuple[int | str | None, ...]
 """A shape; `None` is an unknown or dynamic dimension, a string a symbolic one."""
@@ -70,7 +71,7 @@ class Kind(StrEnum):
     """Metrics, counters, seeds: neither weight nor optimizer state."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StoredTensor:
     """What the file holds: never its values until they are asked for."""
 
@@ -95,7 +96,7 @@ class StoredTensor:
         return prod(self.shape)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class WeightSpec:
     """What a layer should hold for one of its weights."""
 
@@ -131,7 +132,7 @@ class WeightSpec:
         return tuple(one.value for one in self.dims)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Claim:
     """A stored tensor that belongs to a layer, with the role it was paired to."""
 
@@ -151,7 +152,7 @@ class Claim:
     """What the file says of this tensor's being trained, for a layer without a formula; None when it says nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Layer:
     """One building block, with weights or without."""
 
@@ -183,7 +184,7 @@ class Layer:
     """One sentence that belongs beside the number (two biases in ONNX's LSTM, LoRA merged on saving)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TensorInfo:
     """An input or output of the model."""
 
@@ -192,7 +193,7 @@ class TensorInfo:
     shape: Shape | None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Observation:
     """Something that a reader or a catalogue noticed; the rule of the same name judges it."""
 
@@ -208,7 +209,7 @@ class Observation:
     """Set where the case is graver or milder than the rule's usual one."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Model:
     """The format-neutral result of reading one file."""
 
@@ -238,7 +239,7 @@ class Model:
     """False where the format cannot tell trainable from non-trainable parameters."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Row:
     """One line of an account: what should be there, what is there."""
 
@@ -254,7 +255,7 @@ class Row:
     """The same stored tensor was counted before, in another layer or role."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Account:
     """One layer's reconciliation."""
 
@@ -275,7 +276,7 @@ class Account:
     nbytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Finding:
     """A rule's statement about a file, layer or tensor."""
 
@@ -290,7 +291,7 @@ class Finding:
     help: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Totals:
     """The sums over one model. Counts are elements, sizes are bytes; None where the file cannot tell."""
 

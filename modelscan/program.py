@@ -8,13 +8,14 @@ Numbers of the source: tensorflow/core/protobuf/{meta_graph,saved_object_graph,t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from modelscan.model import Shape, TensorInfo
+from modelscan.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Constant:
     """A tensor that stands in an attribute (`value` of Const); its payload stays in the file."""
 
@@ -32,7 +33,7 @@ class Constant:
     """The elements, flattened, where they are few (see `Limits.kept_payload`): int, float, bool, str or bytes. None if not decoded."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FunctionRef:
     """An attribute that names a function of the library (`f` of PartitionedCall, `body` of While)."""
 
@@ -40,14 +41,14 @@ class FunctionRef:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Placeholder:
     """An attribute inside a function that stands for the attribute `name` of the call."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Opaque:
     """An attribute's string or bytes too long to be kept; where it is."""
 
@@ -55,7 +56,7 @@ class Opaque:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Operation:
     """One node of a graph or of a function."""
 
@@ -78,7 +79,7 @@ class Operation:
         return tuple(one for one in self.inputs if not one.startswith("^"))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Argument:
     """A formal input or output of a function."""
 
@@ -91,7 +92,7 @@ class Argument:
     """What the author called it (`_user_specified_name`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Function:
     """One function of the library, decoded when it is looked up."""
 
@@ -108,7 +109,7 @@ class Function:
     nbytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Signature:
     """A named way to call the model."""
 
@@ -120,7 +121,7 @@ class Signature:
     outputs: Mapping[str, TensorInfo] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Slot:
     """An optimizer's variable that belongs to another variable."""
 
@@ -132,7 +133,7 @@ class Slot:
     """Object number of the slot variable itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SavedVariable:
     """What the object graph says of a variable."""
 
@@ -144,7 +145,7 @@ class SavedVariable:
     device: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SavedObject:
     """One object of a SavedModel's object graph; its number is its place in `MetaGraph.objects`, 0 is the model itself."""
 
@@ -167,7 +168,7 @@ class SavedObject:
     """The checkpoint entry that holds a variable's value (`StoredTensor.name`), None when there is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ConcreteFunction:
     """A function of the library as the object graph calls it: which objects its last arguments are bound to."""
 
@@ -176,7 +177,7 @@ class ConcreteFunction:
     """Object numbers of the captures, one for each of the last arguments, in order."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Asset:
     """A file in the `assets` folder that the program reads (a vocabulary)."""
 
@@ -186,7 +187,7 @@ class Asset:
     """Node that holds its path."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MetaGraph:
     """One program of a SavedModel, or the only one of a GraphDef."""
 
@@ -216,7 +217,7 @@ class MetaGraph:
         return ",".join(self.tags)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class VariableDef:
     """TF 1's note about a variable in a collection."""
 
@@ -236,7 +237,7 @@ class VariableDef:
     """Of the slice."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class KerasNode:
     """What Keras 2 wrote of one layer, metric or model beside the object graph (`keras_metadata.pb`, or inline until TF 2.4)."""
 
@@ -253,7 +254,7 @@ class KerasNode:
     nbytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Extent:
     """The part of a partitioned variable that one entry holds."""
 
@@ -261,7 +262,7 @@ class Extent:
     lengths: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Entry:
     """One value of a checkpoint, as the index describes it."""
 
@@ -278,7 +279,7 @@ class Entry:
     extent: Extent | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Shard:
     """One data file of a checkpoint."""
 
@@ -288,7 +289,7 @@ class Shard:
     """None when it is not there."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Trackable:
     """One object of a checkpoint's own object graph; numbers differ from those of the SavedModel."""
 
@@ -300,7 +301,7 @@ class Trackable:
     slots: tuple[Slot, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Checkpoint:
     """A tensor bundle: the index, and the measure of its shards."""
 
@@ -314,7 +315,7 @@ class Checkpoint:
     big_endian: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Program:
     """Everything that a SavedModel folder, a checkpoint or a GraphDef says."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 
 from modelscan.discover import Discovery, discover
@@ -12,6 +12,7 @@ from modelscan.errors import ConfigError
 from modelscan.formats import ReadOptions
 from modelscan.ledger import ModelReport, Plain, Report
 from modelscan.limits import DEFAULT, Limits
+from modelscan.records import record
 from modelscan.worker import Pool, can_isolate, isolation_note
 
 _WORTH_IMPORTING = 4
@@ -23,7 +24,7 @@ _READERS = {
 Progress = Callable[[int, int, str], None]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Running:
     """A scan under way."""
 
@@ -96,7 +97,7 @@ def examine_all(
             yield _examine(path, options, limits)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class View(Plain):
     """What is shown of one file."""
 

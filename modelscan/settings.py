@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from typing import Any
 
 from modelscan.model import Severity
+from modelscan.records import record
 from modelscan.versions import Versions
 
 FAMILIES = ("FIL", "GRF", "PAR", "SEC", "WGT", "DEP", "POL")
@@ -15,7 +16,7 @@ Wanted = tuple[int | str, ...]
 """A demanded shape: a size, `*` for any dimension, `?` for a dynamic one, another word for a dynamic one of that name."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Thresholds:
     """From which severity on a finding fails the gate; None is never."""
 
@@ -32,7 +33,7 @@ class Thresholds:
         return least is not None and Severity(severity).rank >= least.rank
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Suppression:
     """A finding that somebody looked at and accepts."""
 
@@ -46,7 +47,7 @@ class Suppression:
     """The last day on which it holds."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Budget:
     """What a model may cost at most."""
 
@@ -61,7 +62,7 @@ class Budget:
     """Elements by element type."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class WantedTensor:
     """An input or output that the model must have."""
 
@@ -70,7 +71,7 @@ class WantedTensor:
     shape: Wanted | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Target:
     """A runtime in which the model must run: in every release of the range."""
 
@@ -81,7 +82,7 @@ class Target:
         return f"{self.runtime}{self.versions}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Requirements:
     """What a model must be."""
 
@@ -104,7 +105,7 @@ class Requirements:
     outputs: tuple[WantedTensor, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Demands:
     """Budget and requirements of the models that a pattern names."""
 
@@ -115,7 +116,7 @@ class Demands:
     """The model in production, whose callers this one must serve."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Settings:
     """Everything that the user decides."""
 

@@ -7,11 +7,12 @@ propagates shapes along them. A `Block` is a model or a layer; models hold block
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
 from modelscan.model import Shape
+from modelscan.records import record
 
 
 class BlockKind(StrEnum):
@@ -26,7 +27,7 @@ class BlockKind(StrEnum):
     """An operation between tensors (Keras 3 `ops.Add`, Keras 2 `TFOpLambda`): in the graph, not in `model.layers`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TensorRef:
     """Output `index` of call `call` of a block."""
 
@@ -39,7 +40,7 @@ class TensorRef:
     dtype: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Call:
     """One use of a block: positional and keyword arguments, `TensorRef`s in any nesting of tuples and dicts, or plain values."""
 
@@ -47,7 +48,7 @@ class Call:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Block:
     """A model or layer as its configuration describes it."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from modelscan import dtypes
 from modelscan.accounting import Accounts, TensorId, identity
 from modelscan.errors import UnreadableFile
 from modelscan.model import Kind, Model, Observation, Severity, StoredTensor
+from modelscan.records import record
 from modelscan.values import Statistics, statistics
 
 Blocks = Callable[[StoredTensor], Iterator[memoryview]]
@@ -27,7 +27,7 @@ DUPLICATE_ELEMENTS = 1024
 """Smaller tensors are equal by nature: biases of zeros, scales of ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ValueReport:
     """What reading the values brought."""
 

@@ -8,7 +8,6 @@ Types of eight bits and less go through a histogram of their bytes, which is exa
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import inf, isfinite, isnan, nan, sqrt
 from typing import Any
 
@@ -16,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from modelscan import dtypes
+from modelscan.records import record
 
 Block = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FloatLayout:
     """Bits of a floating-point type; see IEEE 754-2019 and, for eight bits, the OCP FP8 and MX specifications."""
 
@@ -68,7 +68,7 @@ LAYOUTS: dict[str, FloatLayout] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Statistics:
     """What a tensor's values are. Extremes, mean and deviation are those of the finite values, None if there are none."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from modelscan.errors import ConfigError
+from modelscan.records import record
 
 Version = tuple[int, ...]
 _CLAUSE = re.compile(r"(==|!=|>=|<=|~=|>|<|=)?\s*(\d{1,9}(?:\.\d{1,9}){0,5})(\.\*)?\s*")
@@ -25,7 +25,7 @@ def version_text(numbers: Version) -> str:
     return ".".join(map(str, numbers))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Clause:
     operator: str
     numbers: Version
@@ -46,7 +46,7 @@ class _Clause:
         return answers[self.operator]()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Versions:
     """A set of versions: those that every clause allows."""
 

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "modelscan"
 
 LEVELS = [
+    {"records"},
     {"_version", "errors", "limits", "dtypes", "formula"},
     {"source", "model", "versions", "tables"},
     {"graph", "topology", "program", "ledger", "mlflow", "wire", "values", "settings"},

@@ -7,10 +7,11 @@ from datetime import date
 
 import pytest
 
-from modelscan.config import DEFAULTS, load, nearest, shown, toml
+from modelscan.config import DEFAULTS, load, nearest, shown
 from modelscan.errors import ConfigError
 from modelscan.model import Severity
 from modelscan.settings import Budget, Suppression, WantedTensor
+from modelscan.tables import toml
 
 TOML = "modelscan.toml"
 

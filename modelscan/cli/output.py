@@ -7,11 +7,12 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING
 
 from modelscan.cli.common import Colour, emit, style_of, usage_error
+from modelscan.records import record
 
 if TYPE_CHECKING:
     from modelscan.ledger import FindingReport, ModelReport, Report
@@ -50,7 +51,7 @@ _VAGUE = frozenset({".json", ".txt"})
 """Suffixes that leave it to `--format` what is in the file."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Output:
     """One report: its format and its file."""
 

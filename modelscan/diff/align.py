@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from modelscan.model import Account, Verdict
+from modelscan.records import record
 
 Pair = tuple[Account, Account]
 
@@ -32,7 +32,7 @@ _FAMILIES = (
 """Words in the types of several frameworks that mean the same kind of layer."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Alignment:
     """Layers in pairs, and those that stand in one model only."""
 

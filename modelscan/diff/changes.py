@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
 from modelscan.ledger import SCHEMA_VERSION, Plain
+from modelscan.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Change(Plain):
     """One thing that is not the same in both."""
 
@@ -25,7 +26,7 @@ class Change(Plain):
     """The layer's type."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Diff(Plain):
     """The differences of two models; `before` and `after` are their paths as given."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from modelscan import accounting, formats, layers
 from modelscan.accounting import Accounts
 from modelscan.formats import Artifact, Format, ReadOptions
 from modelscan.limits import Limits
 from modelscan.model import Account, Model, StoredTensor
+from modelscan.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Side:
     """A model with all that a comparison asks of it."""
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib import import_module
 from typing import cast
 
 from modelscan.errors import UnreadableFile
 from modelscan.limits import Limits
 from modelscan.model import Model, Shape, StoredTensor
+from modelscan.records import record
 from modelscan.source import Folder, LocalFile, Source, Tree, parent_folder
 
 HEAD_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ReadOptions:
     """What the user adds to what the file says."""
 
@@ -36,7 +37,7 @@ class ReadOptions:
     """Whether the weights themselves are to be read, too."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Artifact:
     """What a path on the command line stands for: one file, or one folder that is a model."""
 
@@ -65,7 +66,7 @@ def open_artifact(path: str, options: ReadOptions | None = None) -> Artifact:
     return Artifact(path, source, parent_folder(path), source.read(0, min(HEAD_BYTES, source.size)), options)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Format:
     """One line of the registry."""
 

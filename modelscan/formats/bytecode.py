@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelscan.records import record
+
 _REF = 0x80
 _DEPTH = 100
 _ITEMS = 200_000
@@ -39,7 +41,7 @@ class Mentioned:
     """Text among the constants."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Code:
     fields: dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from modelscan.errors import ConfigError
@@ -14,6 +14,7 @@ from modelscan.ledger import ModelReport
 from modelscan.limits import MIB
 from modelscan.model import Severity
 from modelscan.policy.paths import place
+from modelscan.records import record
 from modelscan.settings import Thresholds
 from modelscan.tables import Table
 
@@ -21,7 +22,7 @@ _SCHEMA = "modelscan-baseline-1"
 _MOST_BYTES = 256 * MIB
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Baseline:
     """Fingerprints by path; paths count from the folder of the baseline file."""
 

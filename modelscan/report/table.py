@@ -6,9 +6,9 @@ All layout is here; columns are dropped from the right of their importance when 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from modelscan.ledger import LayerReport, ModelReport, WeightReport
+from modelscan.records import record
 from modelscan.report.findings import finding_lines
 from modelscan.report.text import Style, escape, number, pad, shapes, share, shorten, size, visible, width
 
@@ -19,7 +19,7 @@ _MOST_CALLS = 8
 _LEAST_FORMULA = 20
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class View:
     """What of the ledger is shown."""
 
@@ -30,7 +30,7 @@ class View:
     findings: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Row:
     cells: tuple[str, ...]
     formula: str

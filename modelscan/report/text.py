@@ -7,9 +7,9 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from modelscan.model import Severity, Verdict
+from modelscan.records import record
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _COMMAND = re.compile(r"^((?:[ \t]|\x1b\[[0-9;]*m)*)::", re.MULTILINE)
@@ -133,7 +133,7 @@ _COLOURS = {
 _VERDICT_COLOURS = {"✓": "green", "≈": "cyan", "✗": "red", "?": "yellow"}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Style:
     """How a view is written: in colour or not, in Unicode or ASCII, to how many columns."""
 

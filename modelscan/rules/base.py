@@ -5,16 +5,16 @@ from __future__ import annotations
 import inspect
 import pkgutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import ClassVar
 
 from modelscan.accounting import Accounts
 from modelscan.model import Finding, Model, Observation, Severity
+from modelscan.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Subject:
     """What a rule looks at: one file."""
 

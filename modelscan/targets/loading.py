@@ -6,10 +6,10 @@ Measured with Keras 3.15.1 and tf-keras 2.21 on files of Keras 1.1 to 3.15. An o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from modelscan.model import Model
+from modelscan.records import record
 from modelscan.topology import Block, BlockKind
 
 KERAS_2, KERAS_3 = "Keras 2", "Keras 3"
@@ -35,7 +35,7 @@ _WORDS_FOR_METRICS = frozenset({"mse", "mae", "mape", "msle", "MSE", "MAE", "MAP
 _EXAMPLES = 3
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Obstacle:
     """One reason."""
 

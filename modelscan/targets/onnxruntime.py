@@ -8,10 +8,10 @@ release between two rows loads is known only within their bounds, and is said so
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from modelscan.records import record
 from modelscan.versions import Version, Versions, version_text
 
 FIRST_GUARANTEED_OPSET = 7
@@ -64,7 +64,7 @@ _DTYPES = {
 """The version of the format that brought an element type."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Limit:
     """The newest version that a release loads: at least `sure`, at most `possible`."""
 
@@ -120,7 +120,7 @@ def since_format(dtype: str) -> int:
     return _DTYPES.get(dtype, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Operator:
     """One operator as the newest known release has it."""
 

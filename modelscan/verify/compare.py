@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from modelscan.ledger import LayerReport, ModelReport, TensorReport, WeightReport
+from modelscan.records import record
 
 Answer = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Comparison:
     """One thing that both sides have a figure for."""
 
@@ -29,7 +30,7 @@ class Comparison:
         return bool(self.ours == self.theirs)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Verification:
     """What the framework said, and where it differs from modelscan."""
 

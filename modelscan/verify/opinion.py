@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from modelscan import formats
@@ -12,6 +11,7 @@ from modelscan.formats import ReadOptions
 from modelscan.ledger import ModelReport, Plain, TensorReport
 from modelscan.limits import DEFAULT, Limits
 from modelscan.model import Severity
+from modelscan.records import record
 from modelscan.scan import examine_all
 from modelscan.verify.compare import Comparison, Verification, compare_layers, compare_tensors
 from modelscan.verify.process import Oracle
@@ -79,7 +79,7 @@ def _comparisons(path: str, kind: str, report: ModelReport, answer: dict[str, An
     return compare_tensors(report, stored.tensors, answer, complete=kind == "checkpoint")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Stored(Plain):
     """Everything stored in a file, optimizer state and constants included, which a ledger does not list."""
 

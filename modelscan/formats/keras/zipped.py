@@ -10,11 +10,11 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.limits import Limits
 from modelscan.model import Observation, Severity
+from modelscan.records import record
 from modelscan.source import Bytes, Cached, Source, SourceFile, Window
 
 _LOCAL = struct.Struct("<4sHHHHHLLLHH")
@@ -24,7 +24,7 @@ _CODE = (".py", ".pyc", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".ps1", 
 _PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".dill")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Member:
     """One entry: where its data begin, how many bytes they are stored in, and what they inflate to."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
 from typing import Any
 
 from modelscan.formats.onnx.context import Reading
@@ -16,12 +15,13 @@ from modelscan.formats.onnx.operators import STANDARD
 from modelscan.formats.onnx.proto import DTYPES
 from modelscan.graph import Fill, Graph, Node, SparseTensor
 from modelscan.model import StoredTensor, TensorInfo
+from modelscan.records import record
 
 _TYPE_NAMES = {"float32": "float", "float64": "double"}
 Types = MutableMapping[str, str | None]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Signature:
     """What a schema asks for, in plain form."""
 

@@ -8,7 +8,7 @@ such a key is zero bytes, name, number of dimensions, then start and length of e
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 from modelscan import dtypes
@@ -18,6 +18,7 @@ from modelscan.formats.tensorflow.table import Item, Table
 from modelscan.limits import Limits
 from modelscan.model import Observation
 from modelscan.program import Checkpoint, Entry, Extent, Shard
+from modelscan.records import record
 from modelscan.source import Tree
 from modelscan.wire import FIXED32, LENGTH, VARINT, Wire, signed
 
@@ -26,7 +27,7 @@ _BIG = 1
 _NEWEST_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Header:
     """What the bundle says of itself."""
 

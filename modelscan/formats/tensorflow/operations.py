@@ -7,12 +7,13 @@ attributes. What each operation does: tensorflow/core/ops/*_ops.cc.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from modelscan.records import record
 
-@dataclass(frozen=True, slots=True)
+
+@record(frozen=True, slots=True)
 class Danger:
     """What an operation does beside computing."""
 

@@ -26,13 +26,14 @@ from modelscan.formats.tensorflow.sealed import check_strings
 from modelscan.limits import Limits
 from modelscan.model import Kind, Model, Observation, StoredTensor, TensorInfo
 from modelscan.program import Checkpoint, Constant, Entry, KerasNode, MetaGraph, Program, Signature, Trackable
+from modelscan.records import record
 from modelscan.source import Source, Tree
 from modelscan.wire import LENGTH, Wire
 
 DEFAULT_SIGNATURE = "serving_default"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Place:
     """Where the parts of a model lie."""
 

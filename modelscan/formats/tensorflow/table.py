@@ -10,13 +10,13 @@ handles of the data blocks.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats.tensorflow.crc32c import crc32c, masked
 from modelscan.formats.tensorflow.snappy import uncompressed
 from modelscan.limits import Limits
 from modelscan.model import Observation
+from modelscan.records import record
 from modelscan.source import Source
 from modelscan.wire import varints
 
@@ -28,7 +28,7 @@ Handle = tuple[int, int]
 """Offset and size of a block."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Item:
     """One key with its value, and where the value stands."""
 

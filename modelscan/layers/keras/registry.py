@@ -14,12 +14,13 @@ def dense(c: Config) -> Derived:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import prod
 from typing import Any
 
 from modelscan.formula import Dim, const, dim
 from modelscan.model import Shape, WeightSpec
+from modelscan.records import record
 
 Shapes = tuple[Shape | None, ...]
 
@@ -28,7 +29,7 @@ class BadConfigError(Exception):
     """A hyperparameter that no such layer can have; the message says which and why."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Derived:
     """What a layer's declaration yields."""
 
@@ -42,7 +43,7 @@ class Derived:
     """Keys under which a second copy of a role's weight is stored."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Config:
     """One layer's hyperparameters and inputs, with the builders that declarations are written in."""
 

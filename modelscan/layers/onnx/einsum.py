@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from modelscan.layers.onnx.axes import Axes
+from modelscan.records import record
 
 LONGEST = 256
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Equation:
     """An equation with one letter per axis; those that an ellipsis stands for are digits."""
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from modelscan.formula import Dim, Symbol
 from modelscan.layers.onnx.axes import FREE, OPAQUE, Axis
+from modelscan.records import record
 
 ATTRIBUTE, ACTIVATION, DECLARED, STORED, NEIGHBOUR = 1000, 100, 4, 3, 2
 """How much a statement weighs against contradicting ones: an attribute is what the operator does, an activation what it gets."""
@@ -105,7 +106,7 @@ class Quantity:
         return Symbol(self.name, size, ", ".join(heaviest))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Extent:
     """One dimension of a weight: a coefficient times quantities."""
 

@@ -16,6 +16,7 @@ from modelscan.graph import Graph, Node, SparseTensor
 from modelscan.layers.onnx import arity
 from modelscan.limits import Limits
 from modelscan.model import Shape, StoredTensor, TensorInfo
+from modelscan.records import record
 
 SCOPE = "·scope"
 """Domain of the artificial calls; no file can hold it, since readers keep domains as they are and this one is ours."""
@@ -71,7 +72,7 @@ class Call:
         return axis + rank if axis < 0 else axis
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Owner:
     """A body of a control-flow node."""
 

@@ -7,9 +7,10 @@ TensorFlow), and the names of the weights (a PyTorch state_dict, TensorFlow vari
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from modelscan.layers.onnx.flow import Call, Flow
+from modelscan.records import record
 
 SCOPES, CLASSES = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.class_hierarchy"
 NAMESPACE = "namespace"
@@ -28,7 +29,7 @@ _SUFFIXES = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Place:
     """Where a call stands in its author's program."""
 

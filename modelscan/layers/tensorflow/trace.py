@@ -13,6 +13,7 @@ from modelscan.errors import LimitExceeded
 from modelscan.limits import Limits
 from modelscan.model import Shape
 from modelscan.program import FunctionRef, MetaGraph, Operation
+from modelscan.records import record
 
 Key = str
 """Name of a stored tensor."""
@@ -69,7 +70,7 @@ class Body:
         return self.nodes.get(reference.partition(":")[0])
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Use:
     """One operation that takes a variable's value (or its handle, for a lookup)."""
 
