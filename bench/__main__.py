@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.measure import Figure, measure
+from bench.measure import measure
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "bench" / "out"
@@ -126,35 +126,53 @@ def keras_contests() -> list[Contest]:
     return found
 
 
-def application(name: str) -> tuple[Path, Path]:
-    """One of `keras.applications` with random weights: as `.keras`, and exported as a SavedModel."""
-    archive, exported = OUT / f"{name}.keras", OUT / f"{name}_savedmodel"
-    if not (archive.exists() and exported.exists()):
+def application(name: str, ending: str) -> Path:
+    """One of `keras.applications` with random weights: `.keras`, `.h5`, or exported as a SavedModel."""
+    path = OUT / f"{name}{ending}"
+    if not path.exists():
         code = (
             "import sys, keras\n"
             "model = getattr(keras.applications, sys.argv[1])(weights=None)\n"
-            "model.save(sys.argv[2]); model.export(sys.argv[3], verbose=False)\n"
+            "model.save(sys.argv[2]) if sys.argv[2].endswith(('.keras', '.h5')) else model.export(sys.argv[2], verbose=False)\n"
         )
-        made = python(code, name, str(archive), str(exported))
-        subprocess.run(made, check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    return archive, exported
+        subprocess.run(python(code, name, str(path)), check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    return path
+
+
+def deep_model(layers: int) -> Path:
+    """A functional model of so many small Dense layers."""
+    path = OUT / f"deep_{layers}.keras"
+    if not path.exists():
+        code = (
+            "import sys, keras\n"
+            "x = inputs = keras.Input((8,))\n"
+            "for _ in range(int(sys.argv[1])): x = keras.layers.Dense(8)(x)\n"
+            "keras.Model(inputs, x).save(sys.argv[2])\n"
+        )
+        subprocess.run(python(code, str(layers), str(path)), check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    return path
 
 
 def tensorflow_contests() -> list[Contest]:
-    archive, _ = application("ResNet50")
-    _, exported = application("MobileNetV2")
+    exported = application("MobileNetV2", "_savedmodel")
     size = sum(one.stat().st_size for one in exported.rglob("*") if one.is_file()) / 2**20
     cli = [str(Path(sys.executable).with_name("saved_model_cli")), "show", "--all", "--dir", str(exported)]
-    return [
+    found = [
         Contest(
-            "Keras, ResNet50, `.keras`",
-            {"modelscan inspect": [*SCAN, "inspect", str(archive)], "import h5py": python("import h5py")},
-        ),
+            f"Keras, ResNet50, `{ending}`",
+            {"modelscan inspect": [*SCAN, "inspect", str(application("ResNet50", ending))], "import h5py": python("import h5py")},
+        )
+        for ending in (".keras", ".h5")
+    ]
+    deep = {f"modelscan inspect, {count:,} layers": [*SCAN, "inspect", str(deep_model(count))] for count in (1_250, 2_500, 5_000)}
+    found.append(Contest("Keras, growth with the number of layers", deep))
+    found.append(
         Contest(
             f"SavedModel, MobileNetV2, {size:,.0f} MiB",
             {"modelscan inspect": [*SCAN, "inspect", str(exported)], "saved_model_cli show --all": cli},
-        ),
-    ]
+        )
+    )
+    return found
 
 
 def onnx_contests() -> list[Contest]:
@@ -213,10 +231,9 @@ GROUPS: dict[str, Callable[[], list[Contest]]] = {
 
 def lines(contest: Contest, runs: int) -> list[str]:
     """The contest as a table, ratios to the second command."""
-    figures: dict[str, Figure] = {}
-    for name, command in contest.commands.items():
-        figures[name] = measure(command, runs)
-        print(f"  {contest.title}: {name}: {figures[name]}", file=sys.stderr, flush=True)
+    figures = measure(contest.commands, runs)
+    for name, one in figures.items():
+        print(f"  {contest.title}: {name}: {one}", file=sys.stderr, flush=True)
     yardstick = list(figures.values())[1]
     found = [f"## {contest.title}", "", f"| | seconds | MB | × {list(figures)[1]} |", "|---|---:|---:|---:|"]
     for name, one in figures.items():

@@ -47,12 +47,22 @@ def run_once(command: list[str], timeout: float) -> Figure:
     return Figure(float(seconds), int(kilobytes) / 1024, int(status))
 
 
-def measure(command: list[str], runs: int = 5, timeout: float = 600) -> Figure:
-    """Medians of `runs` runs, after one that warms the caches; a command of more than 20 s runs once."""
-    first = run_once(command, timeout)
-    if first.seconds > 20 or first.status == -1:
-        return first
-    found = [run_once(command, timeout) for _ in range(runs)]
+def measure(commands: dict[str, list[str]], runs: int = 5, timeout: float = 600) -> dict[str, Figure]:
+    """Medians of `runs` runs of each command, after one that warms the caches; a command of more than 20 s runs once.
+
+    The commands take turns, so that a machine that becomes slower or faster does so for all of them.
+    """
+    found = {name: [run_once(command, timeout)] for name, command in commands.items()}
+    again = [name for name, (first,) in found.items() if first.seconds <= 20 and first.status != -1]
+    for name in again:
+        found[name].clear()
+    for _ in range(runs):
+        for name in again:
+            found[name].append(run_once(commands[name], timeout))
+    return {name: _median(figures) for name, figures in found.items()}
+
+
+def _median(found: list[Figure]) -> Figure:
     return Figure(
         statistics.median(one.seconds for one in found),
         statistics.median(one.megabytes for one in found),
