@@ -13,7 +13,9 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line; a fault of our own exits 2, never 1."""
     _streams()
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's OpenBLAS starts a thread per core on import; nothing here multiplies matrices
+    os.environ.setdefault(
+        "OPENBLAS_NUM_THREADS", "1"
+    )  # numpy's OpenBLAS starts a thread per core on import; nothing here multiplies matrices
     try:
         from modelscan.cli import app
 
