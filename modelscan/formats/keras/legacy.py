@@ -6,12 +6,16 @@ Source: `keras/src/legacy/saving/legacy_h5_format.py`. A group per layer with th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modelscan.formats.keras.store import Store, kind_of
 from modelscan.model import Claim, Kind, Layer, Observation, StoredTensor
 from modelscan.topology import Block
+
+TOP_LEVEL = "top_level_model_weights"
+"""The group of weights that belong to the model itself and to none of its layers."""
 
 
 def names_attribute(attributes: Mapping[str, Any], name: str) -> list[str]:
@@ -86,7 +90,7 @@ class LegacyWeights:
         return tuple(claims)
 
     def for_blocks(self, model: Block) -> dict[str, tuple[Claim, ...]]:
-        """Claims by block path; what belongs to no block of the model goes under `""`."""
+        """Claims by block path; the weights of the model itself go under `""`."""
         self._note_swaps({block.name for block in model.blocks})
         claims: dict[str, tuple[Claim, ...]] = {}
         left = dict(self.groups)
@@ -96,14 +100,19 @@ class LegacyWeights:
                 claims.update(_distributed(block, found))
             else:
                 claims[block.path] = found
-        rest = tuple(claim for name, group in left.items() for claim in group if name)
-        if rest:
-            claims[""] = rest
-        return claims
+        own = left.get(TOP_LEVEL, ())
+        if own:
+            claims[""] = own
+        return claims  # what another group holds belongs to no layer of the configuration, and nobody claims it
 
     def _note_swaps(self, names: set[str]) -> None:
         """Two groups that hold each other's weights. One alone proves nothing: a layer keeps its weights' names when it is renamed."""
         told = {name: _owner(claims, names) for name, claims in self.groups.items()}
+        if not any(told.values()):  # TensorFlow 1 made a scope's name unique by a number: `conv2d_3_1/kernel`
+            told = {name: _owner(claims, names, numbered=True) for name, claims in self.groups.items()}
+            pairs = sum(owner != name and told.get(owner or "") == name for name, owner in told.items()) // 2
+            if sum(owner == name for name, owner in told.items()) < pairs:
+                return  # the numbers mean something else here
         for name, owner in told.items():
             if owner is not None and owner != name and told.get(owner) == name and name < owner:
                 text = f"the group {name} holds weights named after {owner}, and the group {owner} those of {name}"
@@ -114,9 +123,10 @@ class LegacyWeights:
         return tuple(Layer(name, name, "?", claims=claims) for name, claims in self.groups.items())
 
 
-def _owner(claims: tuple[Claim, ...], names: set[str]) -> str | None:
+def _owner(claims: tuple[Claim, ...], names: set[str], numbered: bool = False) -> str | None:
     """The one layer that all weight names of a group begin with, None if there is no such layer."""
-    found = {next((part for part in claim.key.split("/")[:-1] if part in names), None) for claim in claims}
+    scopes = [[re.sub(r"_\d+$", "", part) if numbered else part for part in claim.key.split("/")[:-1]] for claim in claims]
+    found = {next((part for part in scope if part in names), None) for scope in scopes}
     return next(iter(found)) if len(found) == 1 else None
 
 

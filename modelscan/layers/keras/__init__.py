@@ -34,6 +34,8 @@ from modelscan.topology import Block
 
 __all__ = ["derive"]
 
+NEVER_BUILT = "never built: it gets its weights when it is first called"
+
 DECLARATIONS = (
     attention,
     convolution,
@@ -76,7 +78,7 @@ def _unbuilt(propagation: Propagation) -> None:
     """In a file without any weight, layers of which nothing says that they were ever built: they have none yet."""
     for result in propagation.results.values():
         if not result.built and result.specs:
-            result.specs, result.positions, result.note = (), None, "never built: it gets its weights when it is first called"
+            result.specs, result.positions, result.note = (), None, NEVER_BUILT
 
 
 def _obstacles(model: Model) -> Iterator[Observation]:
@@ -120,6 +122,8 @@ def _layer(layer: Layer, result: Result | None, claims: tuple[Claim, ...], first
         return shown
     if result.specs is None or (claims and modern_class(layer.type) not in CATALOGUE):
         return replace(shown, specs=None, extra_macs=None)
+    if result.waiting and not claims and result.specs:
+        return replace(shown, specs=(), note=NEVER_BUILT)
     specs, owned = _form(layer.type, result, claims, first_version)
     return replace(
         shown,

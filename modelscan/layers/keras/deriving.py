@@ -33,6 +33,8 @@ class Result:
     """Outputs of further calls."""
     built: bool = True
     """False where nothing tells an input shape: a layer that was never called has no weights yet."""
+    waiting: bool = False
+    """Whether it stands in a Sequential of Keras 3 that was never built itself: it may have no weights yet."""
 
 
 class Deriver:

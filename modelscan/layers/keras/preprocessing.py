@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelscan.formula import dim
 from modelscan.layers.keras.registry import Config, Derived, layer, same
 from modelscan.model import Shape, WeightSpec
@@ -40,8 +42,11 @@ def random_extent(c: Config) -> Derived:
 
 @layer("Hashing")
 def hashing(c: Config) -> Derived:
-    """One number per element, or a vector of bins."""
-    return _encoded(c, c.integer("num_bins"))
+    """One number per element, or a vector of bins; Keras 3 declares one vector for the last axis in every mode."""
+    bins = c.integer("num_bins")
+    if c.version is not None and c.version >= (3, 0) and c.input is not None and c.get("output_mode", "int") != "int":
+        return Derived((), ((*c.input[:-1], bins),), 0)
+    return _encoded(c, bins)
 
 
 @layer("CategoryEncoding")
@@ -61,12 +66,19 @@ def hashed_crossing(c: Config) -> Derived:
     return _encoded(c, c.integer("num_bins"))
 
 
+_DISCRETIZATION_SHAPES = (3, 14)
+
+
 @layer("Discretization")
 def discretization(c: Config) -> Derived:
     """Bin numbers or vectors of bins. tf.keras stores the summary that it adapted to, which is no parameter."""
     bins = c.get("bin_boundaries") or ()
     size = len(bins) + 1 if bins else c.get("num_bins")
     derived = _encoded(c, size if isinstance(size, int) else None)
+    if (3, 0) <= (c.version or (0, 0)) < _DISCRETIZATION_SHAPES:  # whose `compute_output_spec` gave the input's shape in every mode
+        derived = same(c)
+    elif (c.version or (0, 0)) >= (3, 0) and c.input is not None and len(c.input) > 2 and c.get("output_mode") in ("multi_hot", "count"):
+        derived = Derived((), ((c.input[0], *c.input[2:], size if isinstance(size, int) else None),), 0)
     summary = c.weight(
         "summary", dim("rows", 2, "definition"), dim("bins", None), trainable=False, dtype=None, counted=False, optional=True
     )
@@ -101,8 +113,9 @@ def text_vectorization(c: Config) -> Derived:
         length = c.get("output_sequence_length")
         output: Shape | None = (batch, length if isinstance(length, int) else None) if split or keras_3 else c.input
         return Derived(_frequencies(c), (output,), 0, copies=copies)
-    if keras_3 and c.input is not None:  # `TextVectorization.compute_output_shape`: the words of a text are an axis of their own
-        return Derived(_frequencies(c), ((*(c.input if split else c.input[:-1] or c.input), _vocabulary(c)),), 0, copies=copies)
+    if (c.version or (0, 0)) >= (3, 4) and c.input is not None:  # since then the words of a text are an axis of their own
+        shape = (*c.input, None) if split else c.input if len(c.input) > 1 else (*c.input, 1)
+        return Derived(_frequencies(c), _encoded(replace(c, inputs=(shape,)), _vocabulary(c)).outputs, 0, copies=copies)
     return Derived(_frequencies(c), ((batch, _vocabulary(c)),), 0, copies=copies)
 
 

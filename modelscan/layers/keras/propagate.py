@@ -54,10 +54,19 @@ class Propagation:
             self.results.setdefault(first.path, Result(outputs=current))
         if (not current or current[0] is None) and rest:
             current, witness = self._start(block, rest[0])
+        waiting = self._is_waiting(block)
         for one in rest:
             current = self.block(one, None, current, {}, witness)
             witness = f"output of {one.name}"
+            self.results[one.path].waiting |= waiting and one.build_config is None
         return current
+
+    def _is_waiting(self, block: Block) -> bool:
+        """Whether a Sequential of Keras 3 had not been built when it was saved: one that is has an input layer and tells its shape."""
+        version = self.deriver.version
+        has_input = bool(block.blocks) and block.blocks[0].class_name == "InputLayer"
+        built = has_input or block.config.get("build_input_shape") or (block.build_config or {}).get("input_shape")
+        return version is not None and version >= (3, 0) and not built
 
     def _start(self, block: Block, first: Block) -> tuple[Shapes, str]:
         """The input of a Sequential without an InputLayer: what its first layer, or its build, tells."""
@@ -178,6 +187,9 @@ class _Functional:
                 found[index] = shape
                 self._fill(key, index, shape)
             elif len(mine) != len(shape) or any(a is not None and b is not None and a != b for a, b in zip(mine, shape, strict=True)):
+                if _is_padded(self.blocks[key[0]], mine, shape):
+                    found[index] = shape
+                    continue
                 text = f"{key[0]} yields {mine} by its configuration, the file declares {shape}"
                 self._note("declared-shape-mismatch", text, key[0])
         return tuple(found)
@@ -213,6 +225,17 @@ def _declared(blocks: Iterable[Block]) -> dict[Key, dict[int, Shape]]:
                 if one.shape is not None:
                     found.setdefault((one.block, one.call), {})[one.index] = one.shape
     return found
+
+
+def _is_padded(block: Block, mine: Shape, declared: Shape) -> bool:
+    """Whether an output padding explains the shape of a transposed convolution: Keras before 3.15 does not write that argument."""
+    if not block.class_name.endswith("Transpose") or "output_padding" in block.config or len(mine) != len(declared):
+        return False
+    strides = block.config.get("strides", 1)
+    most = max((one for one in (strides if isinstance(strides, list) else [strides]) if isinstance(one, int)), default=1)
+    return all(
+        a == b or (isinstance(a, int) and isinstance(b, int) and abs(b - a) < max(most, 2)) for a, b in zip(mine, declared, strict=True)
+    )
 
 
 def references(value: Any) -> Iterator[TensorRef]:

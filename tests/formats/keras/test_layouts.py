@@ -146,3 +146,98 @@ def test_a_model_that_was_never_built_has_no_weights_yet(tmp_path):
     config["config"]["layers"][0]["build_config"] = {"input_shape": [None, 3]}  # built: now they are missing
     report = modelscan.inspect(archive(tmp_path / "model.keras", config, {}, "3.5.0", ["layers/dense/vars", "layers/dense_1/vars"]))
     assert {one.name for one in report.findings if one.severity == "high"} == {"weight-missing"}
+
+
+def dense_weights(scope, inputs, units):
+    return {f"{scope}/kernel:0": np.ones((inputs, units), "f4"), f"{scope}/bias:0": np.ones(units, "f4")}
+
+
+def two_layers():
+    return [
+        {"class_name": "Dense", "config": {"name": "dense_1", "units": 3, "batch_input_shape": [None, 3]}},
+        {"class_name": "Dense", "config": {"name": "dense_2", "units": 3}},
+    ]
+
+
+def test_a_group_that_no_layer_of_the_configuration_has_is_told(tmp_path):
+    weights = {name: dense_weights(name, 3, 3) for name in ("dense_1", "dense_2")}
+    assert grave(modelscan.inspect(legacy(tmp_path / "whole.h5", two_layers(), weights))) == []
+    report = modelscan.inspect(legacy(tmp_path / "model.h5", two_layers()[:1], weights))
+    assert {one.name for one in report.findings if one.severity == "high"} == {"tensor-unclaimed"}
+    assert (report.parameters.stored, report.parameters.explained) == (24, 12)
+
+
+@pytest.mark.parametrize("suffix", ["", "_1"])
+def test_swapped_groups_are_told_by_the_names_of_their_weights(suffix, tmp_path):
+    """TensorFlow 1 made scopes unique by a further number when a model was built twice in one session."""
+    straight = {name: dense_weights(f"{name}{suffix}", 3, 3) for name in ("dense_1", "dense_2")}
+    third = {"class_name": "Dense", "config": {"name": "dense_3", "units": 2}}
+    others = {"dense_3": dense_weights(f"dense_3{suffix}", 3, 2)}
+    assert grave(modelscan.inspect(legacy(tmp_path / "whole.h5", [*two_layers(), third], straight | others))) == []
+    swapped = {"dense_1": straight["dense_2"], "dense_2": straight["dense_1"]} | others
+    report = modelscan.inspect(legacy(tmp_path / "model.h5", [*two_layers(), third], swapped))
+    assert {one.name for one in report.findings if one.severity == "high"} == {"group-name-mismatch"}
+
+
+def test_scopes_with_other_numbers_than_their_layers_are_no_swap(tmp_path):
+    weights = {"dense_1": dense_weights("dense_2_1", 3, 3), "dense_2": dense_weights("dense_1_1", 3, 3)}
+    assert grave(modelscan.inspect(legacy(tmp_path / "model.h5", two_layers(), weights))) == []
+
+
+def test_the_head_of_a_sequential_that_was_never_built(tmp_path):
+    """Keras before 3.4 did not build a Sequential whose first layer is a model: that model has weights, the head none yet."""
+    base, _ = sequential("base", dense("inner", 3, 4))
+    base["config"]["layers"].insert(0, {"module": "keras.layers", "class_name": "InputLayer", "config": {"batch_shape": [None, 3]}})
+    config, _ = sequential("model", (base, None), dense("head", 4, 2))
+    arrays = pair("layers/sequential/layers/dense", 3, 4)
+    report = modelscan.inspect(archive(tmp_path / "model.keras", config, arrays, "3.3.3", ["layers/dense/vars"]))
+    assert grave(report) == []
+    assert (report.parameters.total, report.layer("head").parameters) == (16, 0)
+    config["config"]["build_input_shape"] = [None, 3]
+    report = modelscan.inspect(archive(tmp_path / "model.keras", config, arrays, "3.3.3", ["layers/dense/vars"]))
+    assert {one.layer for one in report.findings if one.severity == "high"} == {"head"}
+
+
+def tensor(shape, name):
+    return {"class_name": "__keras_tensor__", "config": {"shape": shape, "dtype": "float32", "keras_history": [name, 0, 0]}}
+
+
+def graph(layer, inputs, outputs, **options):
+    """A functional model of one layer and a consumer of its output, with the shapes that Keras 3 declares."""
+    entries = [
+        {"module": "keras.layers", "class_name": "InputLayer", "config": {"batch_shape": inputs, "name": "in"}, "name": "in"},
+        {"module": "keras.layers", "class_name": layer, "config": {"name": "layer", "trainable": True} | options, "name": "layer"},
+        {"module": "keras.layers", "class_name": "Activation", "config": {"name": "end", "activation": "relu"}, "name": "end"},
+    ]
+    calls = ([], [{"args": [tensor(inputs, "in")], "kwargs": {}}], [{"args": [tensor(outputs, "layer")], "kwargs": {}}])
+    for entry, nodes in zip(entries, calls, strict=True):
+        entry["inbound_nodes"] = nodes
+    config = {"name": "model", "layers": entries, "input_layers": [["in", 0, 0]], "output_layers": [["end", 0, 0]]}
+    return {"module": "keras.src.models.functional", "class_name": "Functional", "config": config}
+
+
+WORDS = {"output_mode": "multi_hot", "vocabulary": ["a", "b"], "vocabulary_size": 3}
+BINS = {"output_mode": "one_hot", "bin_boundaries": [0.0, 1.0]}
+UNSAID = {"filters": 2, "kernel_size": [3], "strides": [2], "padding": "valid", "use_bias": False}
+
+
+@pytest.mark.parametrize(
+    ("layer", "version", "inputs", "outputs", "options", "right"),
+    [
+        ("TextVectorization", "3.3.3", [None, 1], [None, 3], WORDS, True),
+        ("TextVectorization", "3.6.0", [None, 1], [None, 1, 3], WORDS, True),
+        ("TextVectorization", "3.6.0", [None, 1], [None, 1, 4], WORDS, False),
+        ("Discretization", "3.13.0", [None, 1], [None, 1], BINS, True),
+        ("Discretization", "3.15.0", [None, 1], [None, 3], BINS, True),
+        ("Discretization", "3.15.0", [None, 5, 4], [None, 4, 3], BINS | {"output_mode": "multi_hot"}, True),
+        ("Conv1DTranspose", "3.6.0", [None, 8, 3], [None, 18, 2], UNSAID, True),
+        ("Conv1DTranspose", "3.6.0", [None, 8, 3], [None, 20, 2], UNSAID, False),
+        ("Conv1DTranspose", "3.15.0", [None, 8, 3], [None, 18, 2], UNSAID | {"output_padding": None}, False),
+    ],
+)
+def test_declared_shapes_as_each_version_computed_them(layer, version, inputs, outputs, options, right, tmp_path):
+    arrays = {"layers/conv1d_transpose/vars/0": np.ones((3, 2, 3), "f4")} if layer == "Conv1DTranspose" else {}
+    report = modelscan.inspect(archive(tmp_path / "model.keras", graph(layer, inputs, outputs, **options), arrays, version))
+    assert grave(report) == [] if right else {one.name for one in report.findings if one.severity == "high"} == {"declared-shape-mismatch"}
+    if right:
+        assert [list(one) for one in report.layer("end").output_shapes] == [outputs]

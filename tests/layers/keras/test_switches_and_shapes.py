@@ -118,3 +118,29 @@ def test_shapes_are_those_of_the_framework(framework, build, tmp_path):
     assert {one.verdict for one in report.layers} <= {"match", "empty"}
     for layer in model.layers:
         assert [tuple(one) for one in report.layer(layer.name).output_shapes] == shapes(layer), layer.name
+
+
+PREPROCESSING = {
+    "Discretization": ({"bin_boundaries": [0.0, 1.0]}, "float32"),
+    "Hashing": ({"num_bins": 5}, "string"),
+    "StringLookup": ({"vocabulary": ["a", "b"]}, "string"),
+    "IntegerLookup": ({"vocabulary": [1, 2]}, "int64"),
+    "CategoryEncoding": ({"num_tokens": 6}, "int32"),
+    "TextVectorization": ({"vocabulary": ["a", "b"]}, "string"),
+}
+
+
+@pytest.mark.parametrize("name", PREPROCESSING)
+@pytest.mark.parametrize("shape", [(), (1,), (4,), (3, 4), (3, 1)])
+@pytest.mark.parametrize("mode", ["one_hot", "multi_hot", "count"])
+def test_encoded_shapes(name, shape, mode, tmp_path):
+    arguments, dtype = PREPROCESSING[name]
+    inputs = keras.layers.Input(shape, dtype=dtype)
+    try:
+        outputs = getattr(keras.layers, name)(**arguments, output_mode=mode, name="encoded")(inputs)
+    except ValueError as error:
+        pytest.skip(f"Keras refuses it: {str(error)[:80]}")
+    keras.Model(inputs, keras.layers.Identity()(outputs)).save(tmp_path / "model.keras")
+    report = modelscan.inspect(tmp_path / "model.keras")
+    assert [one.message for one in report.findings if one.severity != "info"] == []
+    assert report.layer("encoded").output_shapes == (tuple(outputs.shape),)
