@@ -83,6 +83,15 @@ def test_an_unknown_type_is_counted_from_the_store_and_its_split_stays_unknown()
     assert (frozen.trainable, frozen.non_trainable) == (0, 8_256)
 
 
+def test_what_a_file_says_of_single_weights_tells_the_split_of_an_unknown_type():
+    layer = dense(KERNEL, BIAS, specs=None)
+    told = [replace(claim, trainable=trained) for claim, trained in zip(layer.claims, (True, False), strict=True)]
+    one = account(replace(layer, claims=tuple(told)))
+    assert (one.verdict, one.trainable, one.non_trainable) == (Verdict.UNKNOWN, 8_192, 64)
+    half = account(replace(layer, claims=(told[0], layer.claims[1])))
+    assert (half.trainable, half.non_trainable) == (None, None)
+
+
 def test_a_missing_weight_of_unknown_size_leaves_the_count_unknown():
     assert account(dense(specs=(WeightSpec("kernel", (dim("inputs", None), UNITS)),))).parameters is None
 

@@ -35,7 +35,8 @@ class Inflated:
         self.source = source
         self.name = name
         self._start, self._end, self._window = start, end, window
-        self._most = (end - start) * limits.inflate_ratio
+        # Zeros, such as an optimizer's state before the first step, shrink a thousandfold: that alone is no bomb.
+        self._most = max((end - start) * limits.inflate_ratio, limits.inflate_bytes)
         self._states: list[tuple[int, int, Any, bytes]] = []
         self._machine: Any = zlib.decompressobj(window)
         self._at, self._in, self._out = 0, start, 0

@@ -25,12 +25,14 @@ from modelscan.formats.tensorflow.savers import Saved, saved
 from modelscan.formats.tensorflow.sealed import check_strings
 from modelscan.limits import Limits
 from modelscan.model import Kind, Model, Observation, StoredTensor, TensorInfo
-from modelscan.program import Checkpoint, Constant, Entry, KerasNode, MetaGraph, Program, Signature, Trackable
+from modelscan.program import Checkpoint, Constant, Entry, KerasNode, MetaGraph, Operation, Program, Signature, Trackable
 from modelscan.records import record
 from modelscan.source import Source, Tree
 from modelscan.wire import LENGTH, Wire
 
 DEFAULT_SIGNATURE = "serving_default"
+_PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"})
+_NO_RESULTS = frozenset({"Const", "NoOp", "Assert"})
 
 
 @record(frozen=True, slots=True)
@@ -309,12 +311,15 @@ def _model(place: Place, reading: Reading, program: Program, tensors: tuple[Stor
     graphs = program.metagraphs
     version = next((one.version for one in graphs if one.version), None)
     signature = next((one for graph in graphs for one in _preferred(graph)), None)
+    inputs, outputs = _ends(graphs[0]) if place.graph and graphs else ((), ())
+    if signature is not None:
+        inputs, outputs = _named(signature.inputs), _named(signature.outputs)
     return Model(
         "graphdef" if place.graph else "savedmodel" if place.program is not None or graphs else "checkpoint",
         "tensorflow",
         producer={"framework": "TensorFlow"} | ({"version": version} if version else {}),
-        inputs=_named(signature.inputs) if signature is not None else (),
-        outputs=_named(signature.outputs) if signature is not None else (),
+        inputs=inputs,
+        outputs=outputs,
         tensors=tensors,
         observations=tuple(reading.seen),
         program=program,
@@ -325,6 +330,22 @@ def _model(place: Place, reading: Reading, program: Program, tensors: tuple[Stor
         },
         trainable_known=any(graph.objects for graph in graphs),
     )
+
+
+def _ends(graph: MetaGraph) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
+    """Where a graph without signatures begins and ends: its placeholders, and the values that no operation takes."""
+    taken = {value.removeprefix("^").partition(":")[0] for one in graph.nodes for value in one.inputs}
+    inputs = [one for one in graph.nodes if one.op in _PLACEHOLDERS]
+    outputs = [one for one in graph.nodes if one.name not in taken and one.op not in _PLACEHOLDERS | _NO_RESULTS]
+    return tuple(_end(one, ("dtype",), "shape") for one in inputs), tuple(_end(one, ("T", "dtype"), "_output_shapes") for one in outputs)
+
+
+def _end(node: Operation, types: tuple[str, ...], shapes: str) -> TensorInfo:
+    dtype = next((found for name in types if isinstance(found := node.attributes.get(name), str)), None)
+    shape = node.attributes.get(shapes)
+    if shapes == "_output_shapes":
+        shape = shape[0] if isinstance(shape, tuple) and shape else None
+    return TensorInfo(node.name, dtype, shape if isinstance(shape, tuple) else None)
 
 
 def _call(graph: MetaGraph, signature: Signature) -> dict[str, Any]:

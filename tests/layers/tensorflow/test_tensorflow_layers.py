@@ -75,3 +75,10 @@ def test_what_only_the_stored_tensor_tells_is_inferred():
 def test_the_witness_is_the_program_not_the_checkpoint():
     weight = inspected("module_savedmodel").layer("w").weights[0]
     assert weight.witnesses == {"inputs": "declared w", "units": "declared w"}
+
+
+def test_a_graph_without_signatures_begins_at_its_placeholders_and_ends_where_nothing_follows():
+    report = inspected("frozen.pb")
+    assert [(one.name, one.dtype) for one in report.inputs] == [("x", "float32")]
+    assert len(report.outputs) == 1
+    assert report.outputs[0].dtype == "float32"
