@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from modelscan.formats.tensorflow.savers import Saved
@@ -21,6 +22,8 @@ def check_variables(
     for graph, saved in zip(graphs, savers, strict=True):
         seen.extend(_objects(graph, checkpoint, whole, used))
         seen.extend(_nodes(graph, checkpoint))
+        seen.extend(_unsaved(graph))
+        seen.extend(_types(saved, checkpoint))
         used.update(name for names in saved.lists for name in names)
         if whole:
             seen.extend(_missing(saved, checkpoint))
@@ -64,6 +67,45 @@ def _nodes(graph: MetaGraph, checkpoint: Checkpoint) -> Iterator[Observation]:
             yield from _part(name, note, declared, entry)
         elif isinstance(dtype, str) and not entry.slices:
             yield from _compared(name, declared, dtype, entry)
+
+
+def _unsaved(graph: MetaGraph) -> Iterator[Observation]:
+    """Nodes that no saver reads beside the saved variables of their name: Keras 3's `export` leaves one of each.
+
+    A name without a scope is anybody's and says nothing.
+    """
+    shapes: dict[str, set[Shape | None]] = {}
+    for one in graph.objects:
+        if one.variable is not None and one.key is not None:
+            shapes.setdefault(_base(one.variable.name), set()).add(one.variable.shape)
+    for node in graph.nodes:
+        known = shapes.get(_base(node.name)) if node.op == "VarHandleOp" and node.name not in graph.variable_keys else None
+        shape = node.attributes.get("shape") if known and "/" in node.name else None
+        if isinstance(shape, tuple) and known and not any(_agree(shape, one) for one in known):
+            text = f"the program's node {node.name} is {shape_text(shape)}, its variables of that name are {_listed(known)}"
+            yield Observation("variable-shape", text, where=node.name, severity=Severity.MEDIUM)
+
+
+def _base(name: str) -> str:
+    """A name without the number that makes it unique."""
+    return re.sub(r"_\d+$", "", name.partition(":")[0])
+
+
+def _agree(one: Shape, other: Shape | None) -> bool:
+    return other is None or (len(one) == len(other) and all(a == b or a is None or b is None for a, b in zip(one, other, strict=True)))
+
+
+def _listed(shapes: set[Shape | None]) -> str:
+    return ", ".join(sorted(_shape(one) for one in shapes))
+
+
+def _types(saved: Saved, checkpoint: Checkpoint) -> Iterator[Observation]:
+    """The element types of which the savers write each name."""
+    for name, dtype in saved.types.items():
+        entry = checkpoint.entries.get(name)
+        if entry is not None and entry.dtype != dtype:
+            text = f"the program saves and restores {name} as {dtype}, in the checkpoint it is {entry.dtype}"
+            yield Observation("variable-type", text, tensor=name)
 
 
 def _part(name: str, note: VariableDef, declared: Shape | None, entry: Entry) -> Iterator[Observation]:

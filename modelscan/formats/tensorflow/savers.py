@@ -32,6 +32,8 @@ class Saved:
     """The names of each `SaveV2`, in the order in which it writes."""
     keys: dict[str, str] = field(default_factory=dict)
     """Name by variable node of the graph."""
+    types: dict[str, str] = field(default_factory=dict)
+    """Element type by name, as `SaveV2` lists them."""
 
 
 def saved(graph: MetaGraph, wire: Wire) -> Saved:
@@ -68,6 +70,9 @@ def _take(
         return
     names = tuple(_strings(wire, constant))
     found.lists.append(names)
+    types = save.attributes.get("dtypes")
+    if isinstance(types, tuple) and len(types) == len(names):
+        found.types.update((name, dtype) for name, dtype in zip(names, types, strict=True) if isinstance(dtype, str))
     for name, value in zip(names, inputs[_FIRST_VALUE:], strict=False):
         variable = _variable(value, around, nodes, given)
         if variable is not None:
