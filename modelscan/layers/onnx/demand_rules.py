@@ -65,9 +65,20 @@ def matmul(demands: Demands, call: Call, a: int, b: int) -> None:
         demands.hand(out, -1, right, -1)
         if rank_left > 1:
             demands.hand(out, -2, left, -2)
-        for back in range(3, rank_left + 1):
-            if back > rank_right or (demands.shapes.input(call, b) or ())[-back].static == 1:
-                demands.hand(out, -back, left, -back)
+        _batch_axes(demands, call, left, right)
+
+
+def _batch_axes(demands: Demands, call: Call, left: int, right: int) -> None:
+    """Axes before the last two (the heads of attention) are as long on both sides as in the result, save where one is 1."""
+    sides = [(value, demands.shapes.of(value) or ()) for value in (left, right)]
+    whole = demands.shapes.of(call.outputs[0]) or ()
+    for (value, mine), (other, beside) in (sides, reversed(sides)):
+        for back in range(3, len(mine) + 1):
+            if mine[-back].size == 1 or back > len(whole):
+                continue
+            demands.hand(call.outputs[0], -back, value, -back)
+            if back <= len(beside) and (beside[-back].static or 0) > 1 and demands.open(value, -back):
+                demands.want(value, -back, from_axis(beside[-back], f"{call.node.op} with", demands.flow.names[other]))
 
 
 @backward("Gemm", "com.microsoft:FusedGemm")

@@ -155,3 +155,19 @@ def test_a_weight_that_first_serves_as_a_buffer_counts_where_it_is_looked_up(tmp
     tensors = [weight("book", 16, 4), helper.make_tensor("two", FLOAT, (), [2.0]), ints("axis", 1)]
     _, result = accounts(model(nodes, [info("x", ["N", 16])], [info("y", ["N", 4])], tensors), tmp_path)
     assert result.totals.total == result.totals.stored == 64
+
+
+def test_the_heads_of_queries_are_those_of_keys(tmp_path):
+    """`view(1, length, -1, head)` leaves the number of heads open; the product with the keys tells it."""
+    nodes = []
+    for name in ("q", "k"):
+        nodes += [node("MatMul", ["x", f"w{name}"], [name]), node("Reshape", [name, "heads"], [f"{name}h"])]
+    nodes += [
+        node("Transpose", ["qh"], ["qt"], perm=[0, 2, 1, 3]),
+        node("Transpose", ["kh"], ["kt"], perm=[0, 2, 3, 1]),
+        node("MatMul", ["qt", "kt"], ["y"]),
+    ]
+    tensors = [weight("wq", 6, 32), weight("wk", 6, 32), ints("heads", 1, 5, -1, 8)]
+    found, _ = accounts(model(nodes, [info("x", [1, 5, 6])], [info("y", None)], tensors), tmp_path)
+    assert all(agreed(one) for one in found.values())
+    assert all("MatMul with" in witnesses(one, "kernel")["units"] for one in found.values())
