@@ -13,10 +13,23 @@ _AUGMENTATIONS = (
     "RandomShear RandomPerspective RandomElasticTransform RandomGaussianBlur RandomSharpness RandomPosterization RandomColorJitter "
     "RandomColorDegeneration RandomErasing RandomInvert RandAugment AugMix CutMix MixUp AutoContrast Equalization Solarization "
     "ContrastLimitedAdaptiveHistogramEqualization "
-    "MaxNumBoundingBoxes Rescaling Pipeline"
+    "MaxNumBoundingBoxes Rescaling"
 )
 for _name in _AUGMENTATIONS.split():
     layer(_name)(same)
+
+
+@layer("Pipeline")
+def pipeline(c: Config) -> Derived | None:
+    """One preprocessing layer after the other; with weights among them nothing is known of where they would be stored."""
+    shapes = c.inputs[:1]
+    entries = c.get("layers")
+    for entry in entries if isinstance(entries, list) else []:
+        inner = c.inner(entry, shapes)
+        if inner.weights:
+            return None
+        shapes = tuple(inner.outputs[:1])
+    return Derived((), shapes or (None,), 0)
 
 
 @layer("Resizing", "CenterCrop", "RandomCrop")
@@ -66,7 +79,8 @@ def hashed_crossing(c: Config) -> Derived:
     return _encoded(c, c.integer("num_bins"))
 
 
-_DISCRETIZATION_SHAPES = (3, 14)
+_OWN_SHAPES = (3, 14)
+"""Since which version lookups and bins declare what they yield; before, a vector per sample or the input's shape in every mode."""
 
 
 @layer("Discretization")
@@ -75,7 +89,7 @@ def discretization(c: Config) -> Derived:
     bins = c.get("bin_boundaries") or ()
     size = len(bins) + 1 if bins else c.get("num_bins")
     derived = _encoded(c, size if isinstance(size, int) else None)
-    if (3, 0) <= (c.version or (0, 0)) < _DISCRETIZATION_SHAPES:  # whose `compute_output_spec` gave the input's shape in every mode
+    if (3, 0) <= (c.version or (0, 0)) < _OWN_SHAPES:  # whose `compute_output_spec` gave the input's shape in every mode
         derived = same(c)
     elif (c.version or (0, 0)) >= (3, 0) and c.input is not None and len(c.input) > 2 and c.get("output_mode") in ("multi_hot", "count"):
         derived = Derived((), ((c.input[0], *c.input[2:], size if isinstance(size, int) else None),), 0)
@@ -99,6 +113,8 @@ def _encoded(c: Config, size: int | None) -> Derived:
 @layer("StringLookup", "IntegerLookup")
 def lookup(c: Config) -> Derived:
     """Indices, or vectors as long as the vocabulary. Inverse document frequencies are stored, and no parameters."""
+    if (3, 0) <= (c.version or (0, 0)) < _OWN_SHAPES and c.get("output_mode", "int") != "int" and c.input:
+        return Derived(_frequencies(c), ((c.input[0], _vocabulary(c)),), 0)
     return Derived(_frequencies(c), _encoded(c, _vocabulary(c)).outputs, 0)
 
 
@@ -113,7 +129,7 @@ def text_vectorization(c: Config) -> Derived:
         length = c.get("output_sequence_length")
         output: Shape | None = (batch, length if isinstance(length, int) else None) if split or keras_3 else c.input
         return Derived(_frequencies(c), (output,), 0, copies=copies)
-    if (c.version or (0, 0)) >= (3, 4) and c.input is not None:  # since then the words of a text are an axis of their own
+    if (c.version or (0, 0)) >= _OWN_SHAPES and c.input is not None:  # since then the words of a text are an axis of their own
         shape = (*c.input, None) if split else c.input if len(c.input) > 1 else (*c.input, 1)
         return Derived(_frequencies(c), _encoded(replace(c, inputs=(shape,)), _vocabulary(c)).outputs, 0, copies=copies)
     return Derived(_frequencies(c), ((batch, _vocabulary(c)),), 0, copies=copies)

@@ -106,6 +106,10 @@ class _Functional:
         self.noted: set[Observation] = set()
 
     def run(self) -> Shapes:
+        for word, listed in (("input", self.model.inputs), ("output", self.model.outputs)):
+            for missing in sorted({one.block for one in listed} - set(self.blocks)):
+                text = f"the model's {word} is that of {missing!r}, which is no layer here"
+                self.propagation.deriver.observations.append(Observation("malformed-config", text, layer=self.model.path or None))
         for index, reference in enumerate(self.model.inputs):
             if index < len(self.inputs) and self.inputs[index] is not None:
                 self.done[reference.block, 0] = (self.inputs[index],)

@@ -225,8 +225,10 @@ UNSAID = {"filters": 2, "kernel_size": [3], "strides": [2], "padding": "valid", 
     ("layer", "version", "inputs", "outputs", "options", "right"),
     [
         ("TextVectorization", "3.3.3", [None, 1], [None, 3], WORDS, True),
-        ("TextVectorization", "3.6.0", [None, 1], [None, 1, 3], WORDS, True),
-        ("TextVectorization", "3.6.0", [None, 1], [None, 1, 4], WORDS, False),
+        ("TextVectorization", "3.14.0", [None, 1], [None, 1, 3], WORDS, True),
+        ("TextVectorization", "3.14.0", [None, 1], [None, 1, 4], WORDS, False),
+        ("StringLookup", "3.13.0", [None, 4], [None, 3], WORDS | {"output_mode": "one_hot"}, True),
+        ("StringLookup", "3.15.0", [None, 4], [None, 4, 3], WORDS | {"output_mode": "one_hot"}, True),
         ("Discretization", "3.13.0", [None, 1], [None, 1], BINS, True),
         ("Discretization", "3.15.0", [None, 1], [None, 3], BINS, True),
         ("Discretization", "3.15.0", [None, 5, 4], [None, 4, 3], BINS | {"output_mode": "multi_hot"}, True),
@@ -241,3 +243,12 @@ def test_declared_shapes_as_each_version_computed_them(layer, version, inputs, o
     assert grave(report) == [] if right else {one.name for one in report.findings if one.severity == "high"} == {"declared-shape-mismatch"}
     if right:
         assert [list(one) for one in report.layer("end").output_shapes] == [outputs]
+
+
+@pytest.mark.parametrize("end", ["input_layers", "output_layers"])
+def test_an_end_of_the_model_that_is_no_layer_is_told(end, tmp_path):
+    config = graph("Activation", [None, 4], [None, 4], activation="relu")
+    assert grave(modelscan.inspect(archive(tmp_path / "whole.keras", config, {}, "3.6.0"))) == []
+    config["config"][end] = [["gone", 0, 0]]
+    report = modelscan.inspect(archive(tmp_path / "model.keras", config, {}, "3.6.0"))
+    assert {one.name for one in report.findings if one.severity == "high"} == {"malformed-config"}

@@ -144,3 +144,12 @@ def test_encoded_shapes(name, shape, mode, tmp_path):
     report = modelscan.inspect(tmp_path / "model.keras")
     assert [one.message for one in report.findings if one.severity != "info"] == []
     assert report.layer("encoded").output_shapes == (tuple(outputs.shape),)
+
+
+def test_a_pipeline_yields_what_its_last_layer_yields(tmp_path):
+    inputs = keras.layers.Input((32, 32, 3))
+    prepared = keras.layers.Pipeline([keras.layers.Resizing(8, 6), keras.layers.RandomFlip()], name="prepared")(inputs)
+    keras.Model(inputs, keras.layers.Conv2D(3, 3)(prepared)).save(tmp_path / "model.keras")
+    report = modelscan.inspect(tmp_path / "model.keras")
+    assert [one.message for one in report.findings if one.severity != "info"] == []
+    assert report.layer("prepared").output_shapes == ((None, 8, 6, 3),)
