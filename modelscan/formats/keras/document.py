@@ -9,6 +9,8 @@ from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.limits import Limits
 from modelscan.model import Observation
 
+_NESTED = (dict, list)
+
 
 def parse_json(data: bytes | str, where: str, limits: Limits, seen: list[Observation]) -> Any:
     """The document's value. Duplicate keys are noted (the last one counts, as in Python's own loader).
@@ -50,13 +52,13 @@ def parse_json(data: bytes | str, where: str, limits: Limits, seen: list[Observa
 
 def _depth(value: Any, limit: int) -> int:
     """Nesting of lists and objects, counted no further than one past `limit`."""
-    level, depth = [value], 0
+    level, depth = [value] if isinstance(value, _NESTED) else [], 0
     while level and depth <= limit:
         inner: list[Any] = []
         for one in level:
             if isinstance(one, dict):
-                inner.extend(child for child in one.values() if isinstance(child, dict | list))
-            elif isinstance(one, list):
-                inner.extend(child for child in one if isinstance(child, dict | list))
+                inner.extend([child for child in one.values() if isinstance(child, _NESTED)])
+            else:
+                inner.extend([child for child in one if isinstance(child, _NESTED)])
         level, depth = inner, depth + 1
     return depth

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from modelscan.topology import Block, BlockKind
 
@@ -14,6 +15,7 @@ _EXPORTED_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
 """Layers whose exported name is not the name of their Python class, which is what the group is called after."""
 
 
+@lru_cache(maxsize=1024)
 def snake_case(class_name: str, letters_and_digits: bool = False) -> str:
     """`Conv2DTranspose` → `conv2d_transpose`. tf-keras counts digits as part of a word (`letters_and_digits`)."""
     name = re.sub(r"\W+", "", _EXPORTED_NAMES.get(class_name, class_name))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -289,6 +290,12 @@ def _dtype(dataset: h5d.DatasetID) -> tuple[str, int, bool]:
     if dtype.names is not None:
         complexes = {("r", "i"): f"complex{8 * dtype.itemsize}"}
         return complexes.get(dtype.names, "object"), dtype.itemsize, dtype.names in complexes
+    return _number_type(dtype)
+
+
+@lru_cache(maxsize=64)
+def _number_type(dtype: np.dtype[Any]) -> tuple[str, int, bool]:
+    """The same for plain numbers. A model has thousands of tensors of one type, whose name numpy puts together anew each time."""
     return dtype.name, dtype.itemsize, dtype.byteorder in "<|=" and dtype.newbyteorder("<") == dtype
 
 
