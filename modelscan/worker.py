@@ -20,6 +20,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, NoReturn, TypeVar
 
 from modelscan.formats import ReadOptions
@@ -92,7 +93,7 @@ class Pool(Generic[Answer]):
     def run(self, paths: Sequence[str]) -> Iterator[Answer]:
         """The answers, as soon as all before them are there."""
         waiting = deque(range(len(paths)))
-        done: dict[int, Answer] = {}
+        done: dict[int, Callable[[], Answer]] = {}
         following = 0
         try:
             while following < len(paths):
@@ -105,8 +106,9 @@ class Pool(Generic[Answer]):
                         waiting.appendleft(index)
                     elif answer is not None:
                         done[index] = answer
+                self._employ(waiting, paths, following + _AHEAD)  # they read on while the caller takes what is finished
                 while following in done:
-                    yield done.pop(following)
+                    yield done.pop(following)()
                     following += 1
         finally:
             for worker in self.workers:
@@ -153,8 +155,7 @@ class Pool(Generic[Answer]):
                 path = os.fsdecode(_read_exactly(tasks, _LENGTH.unpack(head)[0]) or b"")
                 limit_time(self.limits)
                 data, going_on = self._answer(path)
-                _write_all(results, _LENGTH.pack(len(data)))
-                _write_all(results, data)
+                _write_all(results, _LENGTH.pack(len(data)) + data)
                 if not going_on:
                     break
         finally:
@@ -190,18 +191,19 @@ class Pool(Generic[Answer]):
         now = time.monotonic()
         return [worker for worker in busy if worker.results in readable or worker.deadline <= now]
 
-    def _collect(self, worker: _Worker, path: str, final: bool) -> Answer | None:
-        """The answer if it is complete or the worker will give none.
+    def _collect(self, worker: _Worker, path: str, final: bool) -> Callable[[], Answer] | None:
+        """What makes the answer, if it is complete or the worker will give none.
 
         None while more is to come, and when the worker ended without an answer that is `final`: the file then gets another one.
         """
         if not select.select([worker.results], [], [], 0)[0]:
             self._end(worker)
-            return self.failed(path, "reader-timeout", f"reading took longer than {self.limits.worker_seconds:g} s and was stopped")
+            reason = f"reading took longer than {self.limits.worker_seconds:g} s and was stopped"
+            return partial(self.failed, path, "reader-timeout", reason)
         data = os.read(worker.results, _CHUNK)
         if not data:
             kind, reason = self._end(worker)
-            return self.failed(path, kind, reason) if final else None
+            return partial(self.failed, path, kind, reason) if final else None
         worker.buffer += data
         if len(worker.buffer) < _LENGTH.size or len(worker.buffer) < _LENGTH.size + _LENGTH.unpack_from(worker.buffer)[0]:
             return None
@@ -210,12 +212,12 @@ class Pool(Generic[Answer]):
         if "failed" not in answer:
             worker.index = None
             worker.served += 1
-            return self.answer.from_dict(answer)
+            return partial(self.answer.from_dict, answer)
         if answer["failed"] == "reader-memory":
             self._end(worker)
-            return self.failed(path, answer["failed"], answer["reason"]) if final else None
+            return partial(self.failed, path, answer["failed"], answer["reason"]) if final else None
         worker.index = None
-        return self.failed(path, answer["failed"], answer["reason"])
+        return partial(self.failed, path, answer["failed"], answer["reason"])
 
     def _end(self, worker: _Worker) -> tuple[str, str]:
         """Make sure that the worker is gone; rule and reason, if it ended by itself."""
