@@ -11,7 +11,7 @@ import io
 from modelscan.source import Source
 
 _SIGNATURE = b"GCOL"
-_LARGEST = 1 << 26
+LARGEST = 1 << 26
 """A heap holds the names in an attribute; none of this size has been seen."""
 
 
@@ -61,7 +61,7 @@ class GuardedFile:
         if self.size - offset < head:
             return False
         size = int.from_bytes(self.source.read(offset + 8, wide), "little")
-        if not head <= size <= min(_LARGEST, self.size - offset):
+        if not head <= size <= min(LARGEST, self.size - offset):
             return False
         data = self.source.read(offset, size)
         at = head

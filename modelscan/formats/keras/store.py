@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import prod
 from typing import Any
 
 import h5py
@@ -16,6 +15,7 @@ import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5t, h5z
 
 from modelscan.errors import LimitExceeded, UnreadableFile
+from modelscan.formats.keras.hdf5attr import excess
 from modelscan.formats.keras.heaps import GuardedFile
 from modelscan.limits import GIB, Limits
 from modelscan.model import Kind, Observation, StoredTensor
@@ -49,7 +49,7 @@ class Store:
 
     file: Any
     start: int
-    """Where the HDF5 file begins in the outer file: offsets of tensors count from there."""
+    """Where the HDF5 file begins in the outer file, a user block in front included: from there the library counts its offsets."""
     size: int
     """Bytes of the HDF5 file that are really there."""
     member: str | None
@@ -59,6 +59,13 @@ class Store:
     tensors: dict[str, StoredTensor] = field(default_factory=dict)
     """By path without a leading slash, in the file's own order with numbers sorted as numbers."""
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    source: Source | None = None
+    """The HDF5 file's bytes, and where its superblock lies in them."""
+    base: int = 0
+
+    def excess(self, owner: Any, attribute: h5a.AttrID) -> str | None:
+        """Why an attribute must not be read, None if it may."""
+        return None if self.source is None else excess(owner, attribute, self.source, self.base, self.size)
 
 
 def superblock_end(source: Source) -> tuple[int, int] | None:
@@ -109,13 +116,14 @@ def open_store(source: Source, start: int, member: str | None, seen: list[Observ
         text = f"{source.size - base - end:,} bytes follow the end of the HDF5 file at byte {base + end:,}"
         seen.append(Observation("trailing-bytes", text, offset=base + end))
     lengths = source.read(base + 8, 7)
-    guarded = GuardedFile(Cached(whole), lengths[6] if lengths[0] < 2 else lengths[2])
+    cached = Cached(whole)
+    guarded = GuardedFile(cached, lengths[6] if lengths[0] < 2 else lengths[2])
     try:
         file = h5py.File(guarded, "r")
     except _BROKEN as error:
         kind = "truncated-hdf5" if truncated else "malformed-hdf5"
         raise UnreadableFile(kind, _reason(error), where=(member,) if member else ()) from error
-    return Store(file, start + base, source.size - base, member)
+    return Store(file, start, source.size, member, source=cached, base=base)
 
 
 def load(store: Store, limits: Limits, seen: list[Observation]) -> None:
@@ -178,10 +186,11 @@ class _Walker:
     def link(self, group: h5g.GroupID, name: str, path: str, depth: int, kind: int, address: int) -> None:
         raw = name.encode("utf-8", "surrogateescape")
         if kind == h5l.TYPE_EXTERNAL:
-            target = group.links.get_val(raw)
-            self.note("hdf5-external-link", f"{path} links to {target[1]!r} in another file, {target[0]!r}; it was not followed", path)
+            file, target = (one.decode("utf-8", "backslashreplace") for one in group.links.get_val(raw))
+            self.note("hdf5-external-link", f"{path} links to {target!r} in another file, {file!r}; it was not followed", path)
         elif kind == h5l.TYPE_SOFT:
-            self.note("hdf5-soft-link", f"{path} is a soft link to {group.links.get_val(raw)!r}; it was not followed", path)
+            target = group.links.get_val(raw).decode("utf-8", "backslashreplace")
+            self.note("hdf5-soft-link", f"{path} is a soft link to {target!r}; it was not followed", path)
         elif kind == h5l.TYPE_HARD:
             try:
                 one = h5o.open(group, raw)
@@ -205,13 +214,10 @@ class _Walker:
             try:
                 attribute = h5a.open(group, index=index)
                 name = attribute.name.decode("utf-8", "surrogateescape")
-                declared = prod(attribute.shape or ()) * int(attribute.get_type().get_size())
-                if declared > self.store.size:  # what an attribute holds stands in the file, uncompressed
-                    text = f"the attribute {name} of {path or '/'} declares {declared:,} bytes, the file has {self.store.size:,}"
-                    self.note("malformed-hdf5", text, path)
-                    yield name, None
-                else:
-                    yield name, _value(group, attribute, name)
+                problem = self.store.excess(group, attribute)
+                if problem is not None:
+                    self.note("malformed-hdf5", f"the attribute {name} of {path or '/'} {problem}", path)
+                yield name, None if problem is not None else _value(group, attribute, name)
             except TypeError:  # of a type that numpy has no equal of: none of Keras'
                 yield name, None
             except _BROKEN as error:
@@ -236,11 +242,11 @@ class _Walker:
         plist = dataset.get_create_plist()
         layout = plist.get_layout()
         stored = int(dataset.get_storage_size())
-        dtype, itemsize, native = _dtype(dataset)
+        dtype, itemsize, native = _dtype(dataset, self.store)
         offset = dataset.get_offset() if layout == h5d.CONTIGUOUS else None
         if plist.get_external_count():
-            names = [plist.get_external(index)[0] for index in range(plist.get_external_count())]
-            self.note("hdf5-external-storage", f"{path} keeps its values in another file, {names[0]!r}; it was not opened", path)
+            name = plist.get_external(0)[0].decode("utf-8", "backslashreplace")
+            self.note("hdf5-external-storage", f"{path} keeps its values in another file, {name!r}; it was not opened", path)
             offset = None
         elif layout == h5d.VIRTUAL:
             self.note("hdf5-virtual-dataset", f"{path} is a virtual dataset: its values lie in other datasets or files", path)
@@ -276,11 +282,14 @@ def _encoded(tensor: StoredTensor) -> StoredTensor:
     return replace(tensor, encoding="hdf5")
 
 
-def _dtype(dataset: h5d.DatasetID) -> tuple[str, int, bool]:
+def _dtype(dataset: h5d.DatasetID, store: Store) -> tuple[str, int, bool]:
     """Canonical name, bytes per element, and whether the elements lie there as little-endian values of that type."""
     dtype = dataset.dtype
     if dtype.kind == "V" and dtype.names is None:
-        if h5py.h5a.exists(dataset, b"dtype"):  # Keras 3 writes bfloat16 and float8 as opaque bytes with this attribute
+        if h5a.exists(dataset, b"dtype"):  # Keras 3 writes bfloat16 and float8 as opaque bytes with this attribute
+            problem = store.excess(dataset, h5a.open(dataset, b"dtype"))
+            if problem is not None:
+                raise ValueError(f"its attribute dtype {problem}")
             named = h5py.Dataset(dataset).attrs["dtype"]
             text = named.decode() if isinstance(named, bytes) else str(named)
             return text, dtype.itemsize, True
