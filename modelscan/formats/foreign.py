@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 
 from modelscan.errors import UnreadableFile
 from modelscan.formats import Artifact
@@ -33,15 +34,22 @@ _WRAPPERS: tuple[tuple[int, bytes, str], ...] = (
 )
 """Looked for after no format has recognised the file: too short to be sure, or legal around a model."""
 
-_LFS = re.compile(rb"\Aversion https://git-lfs\.github\.com/spec/v\d+\n(?:ext-[^\n]*\n)*oid ([a-z0-9]+:[0-9a-f]+)\nsize (\d+)\n", re.ASCII)
+_LFS = re.compile(
+    rb"\Aversion https://git-lfs\.github\.com/spec/v\d+\r?\n(?:ext-[^\n]*\n)*oid ([a-z0-9]+:[0-9a-f]+)\r?\nsize (\d+)\r?\n", re.ASCII
+)
 _HTML = re.compile(rb"\A\s*(?:<!--.{0,500}?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _PICKLE = re.compile(rb"\A\x80[\x02-\x05](?:\x95.{8}|[\]}(c\x8cXUK)q])", re.DOTALL)
+_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+"""Byte order marks, with which text editors begin."""
+_ENOUGH = 20
+"""Instructions of a pickle after which there is no doubt; a shorter one must come to its end."""
+_PICKLE_MARKS = frozenset({"GLOBAL", "INST", "PUT", "BINPUT", "REDUCE", "BUILD", "MARK"})
 _TEXT = bytes({7, 8, 9, 10, 12, 13, 27} | set(range(32, 256)))
 
 
 def refuse_foreign(artifact: Artifact) -> None:
     """Raise `UnreadableFile` naming what the file is, if its first bytes tell that it is none of our formats."""
-    head = artifact.head
+    head = _plain(artifact.head)
     if not head:
         raise UnreadableFile("empty-file", f"{artifact.name} is empty")
     pointer = _LFS.match(head)
@@ -53,7 +61,7 @@ def refuse_foreign(artifact: Artifact) -> None:
     for offset, signature, name in () if _ends_like_zip(artifact) else _SIGNATURES:
         if head[offset : offset + len(signature)] == signature:
             raise UnreadableFile("foreign-format", f"{name}, not a format that modelscan reads")
-    if _PICKLE.match(head):
+    if head.startswith(b"\x80") and is_pickle(head):
         raise UnreadableFile("pickle-file", "a Python pickle; it runs code when loaded and was not unpickled")
     if _is_safetensors(head, artifact):
         raise UnreadableFile("foreign-format", "a safetensors file, not a format that modelscan reads")
@@ -61,7 +69,11 @@ def refuse_foreign(artifact: Artifact) -> None:
 
 def name_text(artifact: Artifact) -> None:
     """Raise for text and wrappers, after no format has recognised the file; protobuf and textual formats come before this."""
-    head = artifact.head
+    head = _plain(artifact.head)
+    if is_pickle(head):
+        raise UnreadableFile("pickle-file", "a Python pickle; it runs code when loaded and was not unpickled")
+    if head[:1] == b"\x78" and is_pickle(_inflated(head)):
+        raise UnreadableFile("pickle-file", "a compressed Python pickle (joblib); it runs code when loaded and was not unpickled")
     for offset, signature, name in _WRAPPERS:
         if head[offset : offset + len(signature)] == signature:
             raise UnreadableFile("foreign-format", f"{name}, not a format that modelscan reads")
@@ -76,6 +88,42 @@ def name_text(artifact: Artifact) -> None:
         raise UnreadableFile("json-file", "JSON text, not a model file; an architecture is read together with its weights (--config)")
     first = head.decode("utf-8", "replace").strip().splitlines()
     raise UnreadableFile("text-file", f"plain text, not a model: {first[0][:80]!r}" if first else "blank text, not a model")
+
+
+def is_pickle(head: bytes) -> bool:
+    """Whether these first bytes are instructions of a pickle, of any protocol; they are listed, never carried out."""
+    if head.startswith(b"\x80"):
+        return bool(_PICKLE.match(head))
+    from pickletools import genops
+
+    seen: list[str] = []
+    try:
+        for one, _, _ in genops(head):
+            seen.append(one.name)
+            if len(seen) == _ENOUGH:
+                break
+    except ValueError:  # no instruction, or an argument that is none
+        return False
+    return len(seen) >= 3 and (seen[-1] == "STOP" or len(seen) == _ENOUGH) and not _PICKLE_MARKS.isdisjoint(seen)
+
+
+def _plain(head: bytes) -> bytes:
+    """The same as UTF-8 without a byte order mark, where it is text that begins with one."""
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            try:
+                return head[len(mark) :][: len(head) & ~1].decode(encoding, "strict" if len(head) & 1 == 0 else "ignore").encode()
+            except UnicodeError:
+                return head
+    return head
+
+
+def _inflated(head: bytes) -> bytes:
+    """The beginning of what a zlib stream holds."""
+    try:
+        return zlib.decompressobj().decompress(head, len(head))
+    except zlib.error:
+        return b""
 
 
 def _ends_like_zip(artifact: Artifact) -> bool:

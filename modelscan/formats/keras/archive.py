@@ -20,7 +20,6 @@ from modelscan.model import Model, Observation, Severity, StoredTensor
 from modelscan.source import Source
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-_EXPECTED = ("assets/",)
 
 
 def detect(artifact: Artifact) -> bool:
@@ -59,7 +58,8 @@ def read(artifact: Artifact, limits: Limits) -> Model:
         raise UnreadableFile("not-a-regular-file", "a folder is no .keras archive")
     seen: list[Observation] = []
     archive = Archive(artifact.source, limits, seen)
-    archive.note_members(seen, {CONFIG, METADATA, WEIGHTS, "model.weights.npz", "model.weights.json"}, _EXPECTED)
+    archive.note_members(seen)
+    archive.note_contents(seen, {CONFIG, METADATA, WEIGHTS, "model.weights.npz", "model.weights.json"})
     metadata = _document(archive, METADATA, limits, seen)
     config = _document(archive, CONFIG, limits, seen)
     note_objects(config, CONFIG, seen)

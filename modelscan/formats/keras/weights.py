@@ -18,6 +18,8 @@ from modelscan.source import Source
 from modelscan.topology import Block, BlockKind
 
 HDF5, INDEX, NPZ = "model.weights.h5", "model.weights.json", "model.weights.npz"
+_SMALL = 4 << 20
+"""Bytes of weights that cost nothing to read."""
 
 
 def of_archive(archive: Archive, artifact: Artifact, limits: Limits, seen: list[Observation]) -> Store | None:
@@ -25,19 +27,31 @@ def of_archive(archive: Archive, artifact: Artifact, limits: Limits, seen: list[
     try:
         if HDF5 in archive.members:
             source, start = archive.open(HDF5)
+            _check_crc(archive, HDF5, source, artifact, seen)
             return _hdf5(source, start, HDF5, limits, seen)
         if INDEX in archive.members:
-            return _shards_of(parse_json(archive.read(INDEX, limits.json_bytes), INDEX, limits, seen), archive, limits, seen)
+            return _shards_of(parse_json(archive.read(INDEX, limits.json_bytes), INDEX, limits, seen), archive, artifact, limits, seen)
         if NPZ in archive.members:
             from modelscan.formats.keras.npz import npz_store
 
             source, start = archive.open(NPZ)
+            _check_crc(archive, NPZ, source, artifact, seen)
             return npz_store(source, start, NPZ, limits, seen)
     except UnreadableFile as error:
         seen.append(Observation(error.kind, str(error), offset=error.offset, where=" > ".join(error.where) or None))
         return None
     seen.append(Observation("missing-weights", f"{artifact.name} holds no weights: no {HDF5}, {INDEX} or {NPZ} among its members"))
     return None
+
+
+def _check_crc(archive: Archive, name: str, source: Source, artifact: Artifact, seen: list[Observation]) -> None:
+    """Of a whole member, where values are read anyway or it is small: Keras reads it to its end and fails on a wrong checksum."""
+    whole = source.size == archive.members[name].size
+    if whole and (artifact.options.values or source.size <= _SMALL):
+        try:
+            archive.check_crc(name, source)
+        except UnreadableFile as error:
+            seen.append(Observation(error.kind, str(error), offset=error.offset, where=name))
 
 
 def _hdf5(source: Source, start: int | None, member: str | None, limits: Limits, seen: list[Observation]) -> Store:
@@ -54,7 +68,7 @@ def _without_offsets(store: Store) -> Store:
     return store
 
 
-def _shards_of(index: Any, archive: Archive, limits: Limits, seen: list[Observation]) -> Store:
+def _shards_of(index: Any, archive: Archive, artifact: Artifact, limits: Limits, seen: list[Observation]) -> Store:
     """All shards that the index names, as one tree."""
     files = shard_names(index)
     whole = Store(None, 0, 0, INDEX)
@@ -63,6 +77,7 @@ def _shards_of(index: Any, archive: Archive, limits: Limits, seen: list[Observat
             seen.append(Observation("missing-shard", f"the index names the shard {name}, which is not there", where=INDEX))
             continue
         source, start = archive.open(name)
+        _check_crc(archive, name, source, artifact, seen)
         merge(whole, _hdf5(source, start, name, limits, seen))
     return whole
 

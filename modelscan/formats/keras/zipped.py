@@ -5,23 +5,30 @@ Source: PKWARE APPNOTE 6.3.10 (local header: 4.3.7, central directory: 4.3.12, e
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
+from itertools import islice
+from typing import Protocol
 
 from modelscan.errors import LimitExceeded, UnreadableFile
+from modelscan.formats.foreign import is_pickle
 from modelscan.limits import Limits
 from modelscan.model import Observation, Severity
 from modelscan.records import record
 from modelscan.source import Bytes, Cached, Source, SourceFile, Window
 
 _LOCAL = struct.Struct("<4sHHHHHLLLHH")
-_STORED, _DEFLATED = 0, 8
+_STORED = 0
+_SNIFFED = 1_000
+"""Members whose first bytes are looked at."""
 _PROGRAMS = (b"\x7fELF", b"MZ", b"#!", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe")
 _CODE = (".py", ".pyc", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".ps1", ".js", ".jar")
-_PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".dill")
+PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".dill")
+"""Suffixes of files that are pickles or archives of them."""
 
 
 @record(frozen=True, slots=True)
@@ -31,11 +38,61 @@ class Member:
     name: str
     method: int
     flags: int
-    crc: int
+    crc: int | None
+    """None where nothing tells it."""
     stored: int
     size: int
     header: int
     mode: int = 0
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+_DAMAGED = (zlib.error, OSError, lzma.LZMAError, EOFError)
+"""What the decompressors raise on bytes that are none of theirs."""
+
+
+class _Lzma:
+    """LZMA as zip archives hold it: a version, the length of the properties and the properties stand in front (APPNOTE 5.8.8)."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._machine: lzma.LZMADecompressor | None = None
+
+    @property
+    def eof(self) -> bool:
+        return self._machine is not None and self._machine.eof
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        if self._machine is None:
+            self._head += data
+            if len(self._head) < 9:
+                return b""
+            head, data = self._head, self._head[9:]
+            if head[2:4] != b"\x05\x00" or head[4] >= 9 * 5 * 5:
+                raise lzma.LZMAError("unknown properties")
+            rest, lc = divmod(head[4], 9)
+            size = min(max(int.from_bytes(head[5:9], "little"), 1 << 12), 1 << 26)
+            chain = {"id": lzma.FILTER_LZMA1, "dict_size": size, "lc": lc, "lp": rest % 5, "pb": rest // 5}
+            self._machine = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chain])
+        return self._machine.decompress(data, max_length)
+
+
+def _decompressor(member: Member) -> _Decompressor | None:
+    """What inflates a member; None for a method that there is nothing for."""
+    match member.method:
+        case zipfile.ZIP_DEFLATED:
+            return zlib.decompressobj(-zlib.MAX_WBITS)
+        case zipfile.ZIP_BZIP2:
+            return bz2.BZ2Decompressor()
+        case zipfile.ZIP_LZMA:
+            return _Lzma()
+    return None
 
 
 class Archive:
@@ -94,15 +151,15 @@ class Archive:
             name = self.source.read(at + _LOCAL.size, name_length).decode("utf-8", "replace")
             if flags & 8 and not stored:
                 break  # the sizes follow the data; without the directory nothing tells where these end
-            self.members[name] = Member(name, method, flags, crc, stored, size, at)
+            self.members[name] = Member(name, method, flags, None if flags & 8 else crc, stored, size, at)
             at += _LOCAL.size + name_length + extra + stored
         if not self.members:
             raise UnreadableFile("truncated-archive", f"no zip archive: {reason}")
         text = f"the archive's directory is missing or damaged ({reason}); {len(self.members)} members were found by their headers"
         seen.append(Observation("truncated-archive", text, offset=self.source.size))
 
-    def note_members(self, seen: list[Observation], known: set[str], folders: Iterable[str]) -> None:
-        """Observations on names, kinds and duplicates; `known` members and those in `folders` are expected."""
+    def note_members(self, seen: list[Observation]) -> None:
+        """Observations on names, kinds, duplicates and headers."""
         for name in self.duplicates:
             text = f"the member {name} stands twice in the archive; Keras loads the last one, other readers the first"
             seen.append(Observation("duplicate-member", text, where=name))
@@ -114,19 +171,71 @@ class Archive:
             if stat.S_ISLNK(member.mode):
                 seen.append(Observation("member-link", f"the member {name!r} is a symbolic link", where=name))
             lowered = name.lower()
-            if lowered.endswith(_PICKLES):
+            if lowered.endswith(PICKLES):
                 seen.append(Observation("pickle-member", f"the member {name!r} is a pickle", where=name))
             elif lowered.endswith(_CODE):
                 seen.append(Observation("unexpected-member", f"the member {name!r} is code, which no model file needs", where=name))
             if member.flags & 1:
                 seen.append(Observation("encrypted-member", f"the member {name!r} is encrypted", where=name))
-        del known, folders
+            problem = self._disagreement(member)
+            if problem is not None:
+                seen.append(Observation("damaged-archive", f"{name}: {problem}", offset=member.header, where=name))
+
+    def note_contents(self, seen: list[Observation], known: set[str]) -> None:
+        """Observations on members that are not `known`: whatever they are called, what do they begin with?"""
+        others = (one for one in self.members.values() if one.name not in known and one.stored and not one.flags & 1)
+        for member in islice(others, _SNIFFED):
+            if member.name.lower().endswith((*PICKLES, *_CODE)):
+                continue  # told by its name
+            try:
+                head = self._begin(member, 4096)
+            except (UnreadableFile, LimitExceeded):
+                continue  # whoever needs it says so
+            if is_pickle(head):
+                seen.append(Observation("pickle-member", f"the member {member.name!r} is a pickle by its content", where=member.name))
+            elif head.startswith((b"\x7fELF", b"\xcf\xfa\xed\xfe", b"#!/")) or (head.startswith(b"MZ") and b"\0" in head):
+                text = f"the member {member.name!r} is a program by its content, which no model file needs"
+                seen.append(Observation("unexpected-member", text, where=member.name))
+
+    def _disagreement(self, member: Member) -> str | None:
+        """What a member's own header says otherwise than the directory: readers that go by the other one see another file."""
+        if member.header + _LOCAL.size > self.source.size:
+            return None
+        signature, _, flags, method, _, _, _, stored, size, _, _ = _LOCAL.unpack(self.source.read(member.header, _LOCAL.size))
+        if signature != b"PK\x03\x04":
+            return None
+        if method != member.method:
+            return f"compressed by method {member.method} as the directory says, by method {method} as its own header says"
+        for word, here, there in (("stored", stored, member.stored), ("inflated", size, member.size)):
+            if not flags & 8 and here not in (0, 0xFFFFFFFF, there):
+                return f"{there:,} bytes {word} as the directory says, {here:,} as its own header says"
+        return None
+
+    def _begin(self, member: Member, n: int) -> bytes:
+        """The first bytes of a member."""
+        start = self.data_start(member)
+        there = max(0, min(member.stored, self.source.size - start))
+        if member.method == _STORED:
+            return self.source.read(start, min(n, there))
+        machine = _decompressor(member)
+        try:
+            return b"" if machine is None else machine.decompress(self.source.read(start, min(1 << 16, there)), n)
+        except _DAMAGED:
+            return b""
+
+    def check_crc(self, name: str, source: Source) -> None:
+        """Raises `UnreadableFile` when a member's bytes, all of them in `source`, do not have the checksum that the archive states."""
+        member, crc = self.members[name], 0
+        for at in range(0, source.size, 1 << 20):
+            crc = zlib.crc32(source.read(at, min(1 << 20, source.size - at)), crc)
+        if member.crc is not None and crc != member.crc:
+            raise UnreadableFile("wrong-crc", f"the bytes of {name} do not have the checksum that the archive states", offset=member.header)
 
     def open(self, name: str) -> tuple[Source, int | None]:
         """A member's data and where they begin in the archive's file (None when they were inflated into memory).
 
         Raises:
-            UnreadableFile: the member is encrypted, damaged, cut, or compressed by a method that Keras does not use.
+            UnreadableFile: the member is encrypted, damaged, cut, or compressed by a method that Python's zipfile does not know.
             LimitExceeded: it inflates to more than the limits allow.
         """
         member = self.members[name]
@@ -136,7 +245,7 @@ class Archive:
         there = min(member.stored, self.source.size - start)
         if member.method == _STORED:
             return Window(self.source, start, there, name), start
-        if member.method != _DEFLATED:
+        if _decompressor(member) is None:
             raise UnreadableFile("damaged-archive", f"{name} is compressed by method {member.method}", offset=member.header)
         return Bytes(self._inflate(member, start, there), name), None
 
@@ -156,17 +265,17 @@ class Archive:
         allowed = min(self.limits.inflate_bytes, max(1, there) * self.limits.inflate_ratio)
         if member.size > allowed:
             raise LimitExceeded("inflate_bytes", member.size, allowed, offset=member.header, where=(member.name,))
-        machine = zlib.decompressobj(-zlib.MAX_WBITS)
+        machine = _decompressor(member)
         parts, total, at = [], 0, start
         try:
-            while at < start + there and not machine.eof:
+            while machine is not None and at < start + there and not machine.eof:
                 chunk = self.source.read(at, min(1 << 20, start + there - at))
                 at += len(chunk)
                 parts.append(machine.decompress(chunk, allowed + 1 - total))
                 total += len(parts[-1])
                 if total > allowed:
                     raise LimitExceeded("inflate_bytes", total, allowed, offset=member.header, where=(member.name,))
-        except zlib.error as error:
+        except _DAMAGED as error:
             raise UnreadableFile("damaged-archive", f"{member.name} cannot be inflated: {error}", offset=start) from error
         return b"".join(parts)
 
@@ -181,7 +290,5 @@ class Archive:
         if member.size > limit:
             raise LimitExceeded("json_bytes", member.size, limit, where=(name,))
         source, _ = self.open(name)
-        data = source.read(0, source.size)
-        if zlib.crc32(data) != member.crc and not member.flags & 8:
-            raise UnreadableFile("wrong-crc", f"the bytes of {name} do not have the checksum that the archive states", offset=member.header)
-        return data
+        self.check_crc(name, source)
+        return source.read(0, source.size)

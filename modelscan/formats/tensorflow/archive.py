@@ -12,7 +12,7 @@ from typing import Any
 
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats import Artifact
-from modelscan.formats.keras.zipped import Archive
+from modelscan.formats.keras.zipped import PICKLES, Archive
 from modelscan.formats.tensorflow.detection import CHUNKED_MODEL, SAVED_MODEL, TEXT_MODEL, VARIABLES
 from modelscan.limits import DEFAULT, MIB, Limits
 from modelscan.model import Observation
@@ -141,7 +141,7 @@ class ZipMembers:
         self.name = name
         self._limits = limits
         self._archive = Archive(source, limits, seen)
-        self._archive.note_members(seen, set(), ())
+        self._archive.note_members(seen)
 
     def names(self) -> list[str]:
         """See `Tree.names`."""
@@ -264,6 +264,8 @@ def _tar_members(source: Source, limits: Limits, seen: list[Observation]) -> dic
                 text_ = f"the archive ends {size - there:,} bytes before the end of its member {name}"
                 seen.append(Observation("truncated-archive", text_, offset=data, where=name))
                 size = there
+            if name.lower().endswith(PICKLES):
+                seen.append(Observation("pickle-member", f"the member {name!r} is a pickle", offset=data - _BLOCK, where=name))
             found[name] = (data, size)
     return found
 
