@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from modelscan.graph import Function, FunctionKey, Graph, Node, Reference, SparseTensor
+from modelscan.limits import Limits
 from modelscan.model import StoredTensor, TensorInfo
 
 Rename = Callable[[str], str]
@@ -146,13 +147,53 @@ def _infos(values: Mapping[str, TensorInfo], rename: Rename) -> dict[str, Tensor
     return {rename(name): replace(one, name=rename(name)) for name, one in values.items()}
 
 
-def inline(graph: Graph, limit: int) -> Graph:
+def allowed(graph: Graph, limits: Limits) -> int:
+    """Nodes that calls may come to: in proportion to the file, so that a small one cannot keep its reader busy for long."""
+    own = sum(len(scope.nodes) for root in (graph, *(one.graph for one in graph.functions.values())) for _, scope in root.scopes())
+    return min(limits.inlined_nodes, max(limits.inlined_free, limits.inlined_ratio * own))
+
+
+def expanded(graph: Graph) -> int:
+    """Nodes that the functions' calls come to once they are followed, each function counted once for all its callers."""
+    calls = {key: calls_of(one.graph, graph.functions) for key, one in graph.functions.items()}
+    sizes: dict[FunctionKey, int] = {}
+    for start in graph.functions:
+        if start in sizes:
+            continue
+        stack: list[tuple[FunctionKey, Iterator[FunctionKey]]] = [(start, iter(calls[start]))]
+        under_way = {start}
+        while stack:
+            key, rest = stack[-1]
+            inner = next((one for one in rest if one not in sizes and one not in under_way), None)
+            if inner is None:
+                stack.pop()
+                under_way.discard(key)
+                sizes[key] = len(graph.functions[key].graph.nodes) + sum(sizes.get(one, 0) * count for one, count in calls[key].items())
+            else:
+                under_way.add(inner)
+                stack.append((inner, iter(calls[inner])))
+    return sum(sizes[key] * count for key, count in calls_of(graph, graph.functions).items())
+
+
+def calls_of(graph: Graph, functions: Mapping[FunctionKey, Function]) -> Counter[FunctionKey]:
+    """How often each function is called in a scope and its bodies."""
+    found: Counter[FunctionKey] = Counter()
+    for _, scope in graph.scopes():
+        found.update(key for node in scope.nodes if (key := (node.domain, node.op, node.overload)) in functions)
+    return found
+
+
+def inline(graph: Graph, limits: Limits) -> Graph:
     """The graph with every call of one of its functions replaced, in bodies and in functions too.
 
-    A call is a path: the nodes and values of a function are named `call/inner`, those of a function in it `call/inner call/inner`;
-    every node has a name, which in a body counts from there. A tensor of a function keeps its identity, so that two calls share
-    it. Calls of a function inside itself, and calls beyond `limit` further nodes, stay calls.
+    Where that would come to more nodes than `allowed`, the graph stays as it is: functions that call functions twice double at
+    every level. A call is a path: the nodes and values of a function are named `call/inner`, those of a function in it
+    `call/inner call/inner`; every node has a name, which in a body counts from there. A tensor of a function keeps its identity,
+    so that two calls share it. Calls of a function inside itself stay calls.
     """
     if graph.inlined is not None or not graph.functions:
         return graph.inlined or graph
+    limit = allowed(graph, limits)
+    if expanded(graph) > limit:
+        return graph
     return _Inliner(graph.functions, limit).graph(graph, str, "", {}, ())

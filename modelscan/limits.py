@@ -55,6 +55,9 @@ class Limits:
     """Size of a checkpoint's index, blocks inflated."""
     inlined_nodes: int = 1_000_000
     """Nodes after model-local functions have been viewed inlined."""
+    inlined_free: int = 50_000
+    inlined_ratio: int = 50
+    """Those nodes against the ones in the file, beyond the number that is free."""
     worker_seconds: float = 120.0
     """Time that a child process may take for one file."""
     worker_memory: int = 4 * GIB

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import posixpath
 import stat
 from collections import OrderedDict
 from pathlib import Path, PurePosixPath
@@ -251,10 +252,8 @@ class Folder:
 
     def resolve(self, relative: str) -> str:
         """The file's path; raises `UnreadableFile('path-escape')` when it leaves this folder, also through a link."""
-        pure = PurePosixPath(relative)
-        escaping = (
-            pure.is_absolute() or ".." in pure.parts or "\\" in relative or "\0" in relative or (len(relative) > 1 and relative[1] == ":")
-        )
+        pure = PurePosixPath(posixpath.normpath(relative))  # `a/../b` stays inside
+        escaping = pure.is_absolute() or ".." in pure.parts or "\\" in relative or "\0" in relative or relative[1:2] == ":"
         path = os.path.join(self.path, relative) if not escaping else ""
         if escaping or not self._holds(os.path.realpath(path)):
             raise UnreadableFile("path-escape", f"{relative!r} leads out of the model's folder; it was not opened")

@@ -41,6 +41,7 @@ def check_values(model: Model, accounts: Accounts, blocks: Blocks) -> ValueRepor
     owners = {key: layer.path for key, layer in holders.items()}
     found: dict[TensorId, Statistics] = {}
     seen: list[Observation] = []
+    told = {one.tensor for one in model.observations if one.kind != "unused-initializer"}  # why it cannot be read, for one
     for tensor in model.tensors:
         sealed = tensor.encoding == "sealed strings"
         if (not sealed and dtypes.BITS.get(tensor.dtype) is None) or not tensor.elements or identity(tensor) in found:
@@ -52,7 +53,8 @@ def check_values(model: Model, accounts: Accounts, blocks: Blocks) -> ValueRepor
                 continue
             figures = statistics(tensor.dtype, blocks(tensor), tensor.elements)
         except UnreadableFile as error:
-            seen.append(Observation(error.kind, f"{tensor.name}: {error}", owner, tensor.name, error.offset))
+            if tensor.name not in told:
+                seen.append(Observation(error.kind, f"{tensor.name}: {error}", owner, tensor.name, error.offset))
             continue
         if figures.elements:
             found[identity(tensor)] = figures

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 
+from modelscan.graph import Graph
 from modelscan.model import Finding, Severity
 from modelscan.rules.base import Rule, Subject
 
@@ -18,7 +19,7 @@ class DeceptiveName(Rule):
     """A name holds control, bidirectional or invisible characters.
 
     What it does:
-        Looks at the names of layers, tensors, inputs and outputs for characters that a terminal obeys or that no reader sees.
+        Looks at the names of layers, tensors, functions, inputs and outputs for characters that a terminal obeys or that no reader sees.
 
     Why it matters:
         They move the cursor, turn text around or make two names look alike: what a person reads in a log is not what is there.
@@ -47,6 +48,8 @@ class DeceptiveName(Rule):
         names = dict.fromkeys([("layer", layer.path) for layer in model.layers])
         names |= dict.fromkeys([("tensor", tensor.name) for tensor in model.tensors])
         names |= dict.fromkeys([("input", one.name) for one in model.inputs] + [("output", one.name) for one in model.outputs])
+        if isinstance(model.graph, Graph):
+            names |= dict.fromkeys(("function", one.name) for one in model.graph.functions.values())
         found = [(what, name, one) for what, name in names if (one := _deceptive(name))]
         for what, name, character in found[:_SHOWN]:
             title = unicodedata.name(character, "") or f"control character {ord(character):#04x}"

@@ -44,11 +44,16 @@ def _nodes(subject: Subject) -> Iterator[tuple[str, Node]]:
     graph = subject.model.graph if subject.model is not None and subject.model.format == "onnx" else None
     if not isinstance(graph, Graph):
         return
+    for path, scope in _scopes(graph):
+        for index, node in enumerate(scope.nodes):
+            yield f"{path}/{node.title(index)}" if path else node.title(index), node
+
+
+def _scopes(graph: Graph) -> Iterator[tuple[str, Graph]]:
+    """Every scope of the graph, its functions and training graphs, with its path."""
     roots = [("", graph), *((f"function {one.name}", one.graph) for one in graph.functions.values()), *graph.training.items()]
     for start, root in roots:
-        for path, scope in root.scopes(start):
-            for index, node in enumerate(scope.nodes):
-                yield f"{path}/{node.title(index)}" if path else node.title(index), node
+        yield from root.scopes(start)
 
 
 class PythonOperator(Rule):
@@ -131,7 +136,8 @@ class HugeAllocation(Rule):
     """An operator allocates more than any machine has.
 
     What it does:
-        Multiplies the dimensions that a constant gives to ConstantOfShape, Expand or Tile.
+        Multiplies the dimensions that constants give to ConstantOfShape, Expand or Tile, and those of every value whose shape follows
+        from the file (Range, Resize, Pad, RandomNormal and so on), where the operator's inputs are not as large themselves.
 
     Why it matters:
         A file of a few bytes makes the runtime ask for terabytes, already when it optimises the graph.
@@ -158,16 +164,36 @@ class HugeAllocation(Rule):
         graph = subject.model.graph if subject.model is not None and subject.model.format == "onnx" else None
         if not isinstance(graph, Graph):
             return
-        for path, scope in graph.scopes():
+        for path, scope in (graph.inlined or graph).scopes():
             for index, node in enumerate(scope.nodes):
-                place = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}.get(node.op)
-                if place is None or node.domain or len(node.inputs) <= place:
-                    continue
-                sizes = scope.contents.get(node.inputs[place])
-                if sizes and all(isinstance(one, int) and one > 0 for one in sizes) and prod(sizes) > _ALLOCATES:
+                sizes = _asked(node, scope) or _made(node, scope)
+                if sizes:
                     title = f"{path}/{node.title(index)}" if path else node.title(index)
                     text = f"{node.op} {title} makes a tensor of {' × '.join(f'{one:,}' for one in sizes)} = {prod(sizes):,} elements"
                     yield self.finding(text, layer=title, offset=node.offset)
+
+
+def _asked(node: Node, scope: Graph) -> tuple[int, ...] | None:
+    """Dimensions beyond the bound that a constant gives to an operator."""
+    place = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}.get(node.op)
+    if place is None or node.domain or len(node.inputs) <= place:
+        return None
+    sizes = tuple(one for one in scope.contents.get(node.inputs[place]) or () if isinstance(one, int) and one > 0)
+    return sizes if prod(sizes) > _ALLOCATES and len(sizes) == len(scope.contents[node.inputs[place]]) else None
+
+
+def _made(node: Node, scope: Graph) -> tuple[int, ...] | None:
+    """The shape of an output beyond the bound, if it is known and no input of the node is as large."""
+    if node.graphs or max(map(prod, (_static(name, scope) for name in node.inputs)), default=0) > _ALLOCATES:
+        return None
+    return next((sizes for name in node.outputs if prod(sizes := _static(name, scope)) > _ALLOCATES), None)
+
+
+def _static(name: str, scope: Graph) -> tuple[int, ...]:
+    """A value's shape where every dimension is a number, (0,) where one is not."""
+    info = scope.values.get(name)
+    sizes = info.shape if info is not None and info.shape is not None else (0,)
+    return tuple(one for one in sizes if isinstance(one, int)) if all(isinstance(one, int) for one in sizes) else (0,)
 
 
 class SecretInMetadata(Rule):
@@ -261,6 +287,11 @@ def _texts(subject: Subject) -> Iterator[tuple[str, str]]:
     if model.facts.get("doc_string"):
         yield "doc_string", str(model.facts["doc_string"])[:_TEXT_BYTES]
     if isinstance(model.graph, Graph):
-        yield from ((f"graph metadata {key}", value[:_TEXT_BYTES]) for key, value in model.graph.metadata.items())
+        for path, scope in _scopes(model.graph):
+            yield from ((f"{path or 'graph'} {_label(key)}", value[:_TEXT_BYTES]) for key, value in scope.metadata.items())
         for path, node in _nodes(subject):
             yield from ((f"node {path} {key}", value[:_TEXT_BYTES]) for key, value in node.metadata.items())
+
+
+def _label(key: str) -> str:
+    return key if key == "doc_string" else f"metadata {key}"

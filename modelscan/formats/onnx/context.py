@@ -126,6 +126,12 @@ class Reading:
             self.note_error(error, f"{where}.metadata_props")
         return found
 
+    def doc(self, start: int, length: int) -> dict[str, str]:
+        """A doc string as one more entry of the metadata, kept up to the same total size."""
+        length = min(length, self.limits.name_bytes)
+        self._metadata_left -= length
+        return {"doc_string": self.wire.text(start, length)} if self._metadata_left >= 0 else {}
+
     def opsets(self, entries: list[Extent], where: str) -> dict[str, int]:
         """Version by domain."""
         found: dict[str, int] = {}

@@ -6,12 +6,12 @@ needs them like its inputs. Shadowing a name of an outer scope is legal and sile
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from modelscan.formats.onnx.context import Reading
 from modelscan.graph import Function, FunctionKey, Graph, Node
+from modelscan.inline import allowed, calls_of, expanded
 
 Needs = dict[str, str]
 """Names that a scope takes from outside, each with the place that needs it first."""
@@ -148,18 +148,9 @@ def _checked_function(reading: Reading, function: Function) -> Function:
     return replace(function, graph=body)
 
 
-def _calls(graph: Graph, functions: Mapping[FunctionKey, Function]) -> Counter[FunctionKey]:
-    """How often each function is called in a scope and its bodies."""
-    found: Counter[FunctionKey] = Counter()
-    for _, scope in graph.scopes():
-        found.update(key for node in scope.nodes if (key := (node.domain, node.op, node.overload)) in functions)
-    return found
-
-
 def _check_functions(reading: Reading, graph: Graph) -> None:
     """Functions that call themselves, also through others, and calls that multiply beyond any bound."""
-    calls = {key: _calls(function.graph, graph.functions) for key, function in graph.functions.items()}
-    sizes: dict[FunctionKey, int] = {}
+    calls = {key: calls_of(function.graph, graph.functions) for key, function in graph.functions.items()}
     state: dict[FunctionKey, int] = {}
     for start in graph.functions:
         stack = [(start, iter(calls[start]))]
@@ -172,15 +163,13 @@ def _check_functions(reading: Reading, graph: Graph) -> None:
             if inner is None:
                 stack.pop()
                 state[key] = 2
-                sizes[key] = len(graph.functions[key].graph.nodes) + sum(sizes.get(one, 0) * count for one, count in calls[key].items())
             elif inner not in state:
                 state[inner] = 1
                 stack.append((inner, iter(calls[inner])))
             elif state[inner] == 1:
                 text = f"function {inner[1]} calls itself" + ("" if inner == key else f" through {key[1]}")
                 reading.note("recursive-function", text, layer=inner[1], where=f"functions > {inner[1]}")
-    total = sum(sizes[key] * count for key, count in _calls(graph, graph.functions).items())
-    limit = reading.limits.inlined_nodes
+    total, limit = expanded(graph), allowed(graph, reading.limits)
     if total > limit:
         text = f"its functions come to {total:,} nodes once their calls are followed, more than the limit of {limit:,}"
         reading.note("limit-exceeded", text, where="functions")

@@ -132,7 +132,7 @@ def _with_shapes(reading: Reading, graph: Graph, ir_version: int | None) -> Grap
     """The graph with inferred shapes; with functions, these are inferred in the view that sees through the calls."""
     if not graph.functions:
         return shapes.infer(reading, graph, ir_version)
-    seen_through = shapes.infer(reading, inline(graph, reading.limits.inlined_nodes), ir_version)
+    seen_through = shapes.infer(reading, inline(graph, reading.limits), ir_version)
     values = dict(graph.values)
     for node in graph.nodes:
         values.update({name: seen_through.values[name] for name in node.outputs if name in seen_through.values})

@@ -28,6 +28,7 @@ from modelscan.formats.onnx.proto import (
     ATTRIBUTE_TENSORS,
     FUNCTION_ATTRIBUTE,
     FUNCTION_DEFAULT,
+    FUNCTION_DOC,
     FUNCTION_DOMAIN,
     FUNCTION_INPUT,
     FUNCTION_METADATA,
@@ -37,6 +38,7 @@ from modelscan.formats.onnx.proto import (
     FUNCTION_OUTPUT,
     FUNCTION_OVERLOAD,
     FUNCTION_VALUE_INFO,
+    GRAPH_DOC,
     GRAPH_INITIALIZER,
     GRAPH_INPUT,
     GRAPH_METADATA,
@@ -46,6 +48,7 @@ from modelscan.formats.onnx.proto import (
     GRAPH_SPARSE,
     GRAPH_VALUE_INFO,
     NODE_ATTRIBUTE,
+    NODE_DOC,
     NODE_DOMAIN,
     NODE_INPUT,
     NODE_METADATA,
@@ -188,14 +191,15 @@ def graph(reading: Reading, extents: list[Extent], path: str, where: str, depth:
         name, metadata = _walk(scope, extents)
     except UnreadableFile as error:  # what came before stays
         scope.failed(error, where)
-        name, metadata = "", []
-    return _finish(scope, name, reading.metadata(metadata, where), {})
+        name, metadata = "", {}
+    return _finish(scope, name, metadata, {})
 
 
-def _walk(scope: Scope, extents: list[Extent]) -> tuple[str, list[Extent]]:
-    """Everything in a graph, into its scope; its name and the extents of its metadata."""
+def _walk(scope: Scope, extents: list[Extent]) -> tuple[str, dict[str, str]]:
+    """Everything in a graph, into its scope; its name and its metadata."""
     name = ""
     metadata: list[Extent] = []
+    notes: dict[str, str] = {}
     places: Counter[int] = Counter()
     for number, kind, value, length in scope.reading.messages(extents):
         if kind != LENGTH:
@@ -214,7 +218,9 @@ def _walk(scope: Scope, extents: list[Extent]) -> tuple[str, list[Extent]]:
             name = scope.reading.wire.text(value, length)
         elif number == GRAPH_METADATA and length:
             metadata.append((value, value + length))
-    return name, metadata
+        elif number == GRAPH_DOC and length:
+            notes = scope.reading.doc(value, length)
+    return name, notes | scope.reading.metadata(metadata, scope.where)
 
 
 def _finish(scope: Scope, name: str, metadata: dict[str, str], opsets: dict[str, int]) -> Graph:
@@ -234,7 +240,7 @@ def _finish(scope: Scope, name: str, metadata: dict[str, str], opsets: dict[str,
     )
 
 
-def _node(scope: Scope, start: int, end: int, index: int) -> Node:  # noqa: C901 - a branch for each field
+def _node(scope: Scope, start: int, end: int, index: int) -> Node:  # noqa: C901, PLR0912 - a branch for each field
     wire = scope.reading.wire
     most = scope.reading.limits.values
     text = wire.text
@@ -242,6 +248,7 @@ def _node(scope: Scope, start: int, end: int, index: int) -> Node:  # noqa: C901
     outputs: list[str] = []
     found: list[Extent] = []
     metadata: list[Extent] = []
+    notes: Mapping[str, str] = _NOTHING
     name = op = domain = overload = ""
     for number, kind, value, length in wire.fields(start, end):
         if kind != LENGTH:
@@ -262,17 +269,20 @@ def _node(scope: Scope, start: int, end: int, index: int) -> Node:  # noqa: C901
             overload = text(value, length)
         elif number == NODE_METADATA and length:
             metadata.append((value, value + length))
+        elif number == NODE_DOC and length:
+            notes = scope.reading.doc(value, length)
         if len(inputs) + len(outputs) + len(found) + len(metadata) > most:
             raise LimitExceeded("values", most + 1, most, offset=start)
     if not found and not metadata:
-        return Node(name, op, domain, tuple(inputs), tuple(outputs), _NOTHING, _NOTHING, _NOTHING, overload, start, end - start)
+        return Node(name, op, domain, tuple(inputs), tuple(outputs), _NOTHING, _NOTHING, notes, overload, start, end - start)
     plain: dict[str, Any] = {}
     graphs: dict[str, Graph] = {}
     if found:
         owner = Owner(scope, op, domain, name or f"{op}_{index}", outputs[0] if outputs else "", f"{scope.where}.node[{index}]")
         for place, extent in enumerate(found):
             owner.attribute(extent, place, plain, graphs)
-    notes = scope.reading.metadata(metadata, scope.where) if metadata else {}
+    if metadata:
+        notes = {**notes, **scope.reading.metadata(metadata, scope.where)}
     return Node(name, op, domain, tuple(inputs), tuple(outputs), plain, graphs, notes, overload, start, end - start)
 
 
@@ -383,7 +393,8 @@ def function(reading: Reading, extent: Extent, index: int) -> Function:
     for place, piece in enumerate(parts.get(FUNCTION_DEFAULT, ())):
         owner.attribute(piece, place, defaults, {})
     opsets = reading.opsets(parts.get(FUNCTION_OPSETS, []), where)
-    body = _finish(scope, name, reading.metadata(parts.get(FUNCTION_METADATA, []), where), opsets)
+    notes = [reading.doc(start, end - start) for start, end in parts.get(FUNCTION_DOC, ())][-1:]
+    body = _finish(scope, name, (notes[0] if notes else {}) | reading.metadata(parts.get(FUNCTION_METADATA, []), where), opsets)
     return Function(
         name, standard(domain), texts(FUNCTION_INPUT), texts(FUNCTION_OUTPUT), body, texts(FUNCTION_ATTRIBUTE), defaults, overload
     )

@@ -1,11 +1,14 @@
 """Stored tensors: `TensorProto` and `SparseTensorProto` to where their payload lies, and whether its length can be right.
 
-No payload is read, with one exception: integers in a typed field are varints, whose count only the bytes themselves tell.
-They are counted up to a total of `_COUNTED` bytes a file; beyond it the bounds of one and ten bytes for each number hold.
+No payload is read, with two exceptions: integers in a typed field are varints, whose count only the bytes themselves tell.
+They are counted up to a total of `_COUNTED` bytes a file; beyond it the bounds of one and ten bytes for each number hold. And the
+indices of small sparse tensors: the runtime writes to where they point.
 """
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
@@ -13,6 +16,7 @@ from modelscan import dtypes
 from modelscan.errors import UnreadableFile
 from modelscan.formats.onnx import external
 from modelscan.formats.onnx.context import Extent, Reading, TensorType
+from modelscan.formats.onnx.payload import blocks
 from modelscan.formats.onnx.proto import (
     DTYPES,
     TENSOR_DIMS,
@@ -32,6 +36,8 @@ from modelscan.model import Kind, StoredTensor
 from modelscan.wire import FIXED32, FIXED64, LENGTH, VARINT, Field, signed, signed32
 
 _COUNTED = 64 << 20
+_INDICES = 1 << 20
+"""Bytes of a sparse tensor's indices that are looked at."""
 _CERTAIN_CONSTANTS = frozenset({"int64", "bool", "string"})
 """Types that no framework keeps weights in."""
 _WIDTHS = {4: 4, 10: 8}
@@ -152,6 +158,9 @@ def stored(reading: Reading, extents: list[Extent], where: str, scope: str, name
     nbytes: int | None
     if raw.is_external:
         file, offset, nbytes = external.locate(reading, raw.external, full, dtype, elements, where, raw.start)
+        if raw.raw is not None or any(one.pieces for one in (raw.typed or {}).values()):
+            text = f"{full}: a payload here and in {file}; which one counts depends on the reader"
+            reading.note("payload-field", text, tensor=full, offset=raw.start, where=where)
     elif raw.raw is not None and raw.typed is None:
         offset, nbytes = raw.raw
         if nbytes != needed:
@@ -279,6 +288,29 @@ def sparse(reading: Reading, extents: list[Extent], where: str, scope: str, name
     return own, SparseTensor(stored_values, stored_indices, tuple(max(0, size) for size in dims))
 
 
+def _wrong_place(reading: Reading, indices: StoredTensor, dims: list[int]) -> str | None:
+    """The first index that is outside of the dense tensor or not behind the one before; of large tensors none is looked at."""
+    if not indices.nbytes or indices.nbytes > _INDICES or indices.file is not None:
+        return None
+    data = b"".join(blocks(reading.artifact, indices, reading.limits))
+    places = struct.unpack(f"<{len(data) // 8}q", data[: len(data) // 8 * 8])
+    rows = [(one,) for one in places] if len(indices.shape) == 1 else list(_rows(places, len(dims)))
+    bounds = (prod(dims),) if len(indices.shape) == 1 else tuple(dims)
+    before: tuple[int, ...] = ()
+    for number, row in enumerate(rows):
+        if not all(0 <= one < bound for one, bound in zip(row, bounds, strict=True)):
+            return f"index {number} is {row if len(row) > 1 else row[0]} in a tensor of {' × '.join(map(str, bounds))}"
+        if row <= before:
+            return f"index {number} does not come after the one before it"
+        before = row
+    return None
+
+
+def _rows(places: tuple[int, ...], width: int) -> Iterator[tuple[int, ...]]:
+    """Rows of so many numbers."""
+    return (places[at : at + width] for at in range(0, len(places) // width * width, width))
+
+
 def _check_sparse(reading: Reading, values: StoredTensor, indices: StoredTensor, dims: list[int], where: str) -> None:
     count = values.elements
     if len(values.shape) != 1:
@@ -291,6 +323,8 @@ def _check_sparse(reading: Reading, values: StoredTensor, indices: StoredTensor,
         problem = f"indices of shape {indices.shape} for {count:,} values of rank {len(dims)}"
     elif indices.dtype != "int64":
         problem = f"indices of type {indices.dtype}, int64 is needed"
+    elif (found := _wrong_place(reading, indices, dims)) is not None:
+        problem = found
     else:
         return
     reading.note("sparse-tensor-broken", f"{values.name}: {problem}", tensor=values.name, offset=values.offset, where=where)

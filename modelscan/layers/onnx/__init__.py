@@ -47,7 +47,7 @@ def derive(model: Model, limits: Limits) -> Model:
     """The model with its layers reconstructed, and every stored tensor told weight or constant."""
     if not isinstance(model.graph, Graph):
         return model
-    flow = flatten(inline(model.graph, limits.inlined_nodes), limits)
+    flow = flatten(inline(model.graph, limits), limits)
     shapes = Shapes(flow)
     shapes.propagate()
     demands = Demands(flow, shapes)
