@@ -19,6 +19,15 @@ _SIZES = {"": 1, "b": 1} | {
 _AMOUNT = re.compile(r"(\d{1,30}(?:\.\d{1,9})?)\s*([a-z]*)")
 
 
+_OPTIONS = {
+    ("--require: runtimes", "runtimes"): "--target",
+    ("--require", "runtimes"): "--target",
+    ("MODELSCAN_FAIL_ON", "default"): "MODELSCAN_FAIL_ON",
+    ("--fail-on", "default"): "--fail-on",
+}
+"""Where a value came from, if the option has another name than the key."""
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`; did you mean …?` when something known is like it."""
     near = get_close_matches(word.lower(), {one.lower(): one for one in known}, n=1, cutoff=0.6)
@@ -41,6 +50,8 @@ class Table:
     def where(self, key: str) -> str:
         """The place of a key; an option or a variable names it already."""
         own = self.place.lower().replace("_", "-")
+        if (self.place, key) in _OPTIONS:
+            return _OPTIONS[self.place, key]
         return self.place if own in (f"--{key}", f"modelscan-{key}") else f"{self.place}: {key}"
 
     def raw(self, key: str) -> Any:

@@ -265,7 +265,7 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path, text, told):
     ("variables", "told"),
     [
         ({"MODELSCAN_FAILON": "low"}, "MODELSCAN_FAILON: there is no such variable; did you mean MODELSCAN_FAIL_ON?"),
-        ({"MODELSCAN_FAIL_ON": "grave"}, "MODELSCAN_FAIL_ON: default: 'grave' is none of"),
+        ({"MODELSCAN_FAIL_ON": "grave"}, "MODELSCAN_FAIL_ON: 'grave' is none of"),
         ({"MODELSCAN_SELECT": "XYZ"}, "MODELSCAN_SELECT: 'XYZ' is no rule's code"),
         ({"MODELSCAN_JOBS": "many"}, "MODELSCAN_JOBS: 'many' is no number"),
         ({"MODELSCAN_VALUES": "perhaps"}, "MODELSCAN_VALUES: expected 1 or 0, not 'perhaps'"),
@@ -386,7 +386,7 @@ def test_show_settings_exits_0(tmp_path, command):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--fail-on", "grave"], "--fail-on: default: 'grave' is none of"),
+        (["--fail-on", "grave"], "--fail-on: 'grave' is none of"),
         (["--select", "XYZ"], "--select: 'XYZ' is no rule's code"),
         (["--budget", "parameters"], "--budget parameters: write KEY=N"),
         (["--budget", "parameter=3"], "--budget: there is no key 'parameter'; did you mean parameters?"),

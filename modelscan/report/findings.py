@@ -72,6 +72,11 @@ def _place(one: FindingReport) -> Iterator[tuple[str, object]]:
         yield "byte", number(one.offset)
 
 
+def let_pass(report: Report) -> int:
+    """Findings that the policy or the baseline lets pass."""
+    return sum(one.suppressed is not None for model in report.models for one in model.findings)
+
+
 def scan_text(report: Report, style: Style, fails: Callable[[FindingReport], bool] = grave) -> str:
     """The result of a scan: a line per file, the gravest first, its findings below it, the sums at the end."""
     lines: list[str] = []
@@ -95,6 +100,8 @@ def scan_text(report: Report, style: Style, fails: Callable[[FindingReport], boo
     failing = sum(one.suppressed is None and fails(one) for model in report.models for one in model.findings)
     stopped = f"{number(failing)} fail{'s' if failing == 1 else ''} the gate"
     verdict = f" · {style.paint(stopped, 'bold')}" if failing else ""
+    accepted = let_pass(report)
+    counts = " · ".join(one for one in (counts, f"{number(accepted)} suppressed" if accepted else "") if one)
     mark = style.paint("✗", "red") if failing or unreadable else style.paint("✓", "green")
     lines += ["", f"{mark} {' · '.join(sums)} · {counts or style.paint('no findings', 'green')}{verdict}", *map(escape, report.notes)]
     return style.finish("\n".join(lines))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.model import Severity, Verdict
-from modelscan.report.findings import grave, gravity, place_of
+from modelscan.report.findings import grave, gravity, let_pass, place_of
 from modelscan.report.text import MARKS, escape, number, shapes, share, shorten, size
 
 _ROWS = 200
@@ -42,7 +42,9 @@ def scan_markdown(report: Report, fails: Callable[[FindingReport], bool] = grave
     many = f"{number(len(report.models))} model{'' if len(report.models) == 1 else 's'}"
     unreadable = sum(not model.readable for model in report.models)
     counts = _counted(report.count(severity) for severity in Severity)
-    sums = [many, *([f"{number(unreadable)} unreadable"] if unreadable else []), counts or "no findings"]
+    sums = [many, *([f"{number(unreadable)} unreadable"] if unreadable else []), *([counts] if counts else [])]
+    accepted = let_pass(report)
+    sums += [f"{number(accepted)} suppressed"] if accepted else [] if counts else ["no findings"]
     if failing:
         sums.append(f"**{number(failing)} fail{'s' if failing == 1 else ''} the gate**")
     lines = [f"## {'❌' if failing or unreadable else '✅'} modelscan", "", " · ".join(sums), ""]

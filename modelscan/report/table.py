@@ -179,7 +179,8 @@ def _totals(report: ModelReport, style: Style) -> Iterator[str]:
     if found.logical is not None and found.logical != found.total:
         yield f"  {number(found.logical)} parameters before packing"
     if found.total is not None and found.stored > found.total and not found.logical:
-        yield f"  {number(found.stored)} elements are stored, second copies of weights included"
+        copies = any(one.copy for layer in report.layers for one in layer.weights)
+        yield f"  {number(found.stored)} elements are stored{', second copies of weights included' if copies else ''}"
     if found.constants:
         told = "1 stored element is no weight" if found.constants == 1 else f"{number(found.constants)} stored elements are no weights"
         yield f"  {told} (constants, states)"
