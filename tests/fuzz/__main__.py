@@ -35,6 +35,8 @@ from tests.fuzz.seeds import Seed, gather
 OUT = Path(__file__).parents[2] / "bench" / "out" / "fuzz"
 SUFFIX = {"onnx": ".onnx", "keras": ".keras", "keras-h5": ".h5", "checkpoint": ".index", "graphdef": ".pb", "savedmodel": ""}
 SECONDS = 2.0
+BYTES_A_SECOND = 5 * MIB
+"""What an answer may take of the processor, and how much more a large file may: a second for so many bytes of structure."""
 MEMORY = 300 * MIB
 """What an answer may take (resident, whole process)."""
 BATCH = 200
@@ -78,6 +80,7 @@ class Outcome(Plain):
     codes: tuple[str, ...] = ()
     """Of the findings above `info`."""
     seconds: float = 0.0
+    """Of the processor: what else the machine does is no fault of the mutant's."""
     memory: int = 0
     trouble: str = ""
     """A traceback."""
@@ -90,15 +93,15 @@ def answer(path: str, options: ReadOptions | None, limits: Limits) -> Outcome:
     from modelscan.examine import examine
 
     forget_peak()
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         report = examine(path, options, limits)
-        took = time.perf_counter() - started
+        took = time.process_time() - started
         draw(report)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - a fault of ours is what is looked for
-        return Outcome(seconds=time.perf_counter() - started, memory=peak_memory(), trouble=traceback.format_exc())
+        return Outcome(seconds=time.process_time() - started, memory=peak_memory(), trouble=traceback.format_exc())
     codes = {one.code for one in report.findings if one.severity != "info"}
     return Outcome(report.readable, tuple(sorted(codes)), took, peak_memory())
 
@@ -171,13 +174,14 @@ def batches(kind: str, count: int, seed: int, seeds: list[Seed], scratch: Path) 
 def run_kind(kind: str, count: int, seed: int, seeds: list[Seed], scratch: Path) -> Tally:
     """All mutants of one format."""
     tally = Tally()
-    limits = replace(DEFAULT, worker_seconds=20.0, worker_memory=2048 * MIB)
+    limits = replace(DEFAULT, worker_seconds=60.0, worker_memory=2048 * MIB)
     for batch in batches(kind, count, seed, seeds, scratch):
         outcomes = Pool(Outcome, answer, died, ReadOptions(values=True), limits, 1).run([str(path) for _, path in batch])
         for (number, path), one in zip(batch, outcomes, strict=True):
-            count_in(tally, one)
+            slow = one.seconds > SECONDS + size(path) / BYTES_A_SECOND
+            count_in(tally, one, slow)
             what = one.trouble or f"{one.death}\n"
-            if one.seconds > SECONDS or one.memory > MEMORY:
+            if slow or one.memory > MEMORY:
                 what += f"{one.seconds:.1f} s, {one.memory / MIB:.0f} MiB\n"
             if what.strip():
                 keep(kind, number, seed, path, what)
@@ -185,7 +189,12 @@ def run_kind(kind: str, count: int, seed: int, seeds: list[Seed], scratch: Path)
     return tally
 
 
-def count_in(tally: Tally, one: Outcome) -> None:
+def size(path: Path) -> int:
+    """Bytes of a mutant."""
+    return sum(one.stat().st_size for one in path.rglob("*") if one.is_file()) if path.is_dir() else path.stat().st_size
+
+
+def count_in(tally: Tally, one: Outcome, slow: bool) -> None:
     """Adds one mutant's outcome."""
     tally.mutants += 1
     tally.readable += one.readable
@@ -193,7 +202,7 @@ def count_in(tally: Tally, one: Outcome) -> None:
     tally.deaths += bool(one.death)
     tally.tracebacks += bool(one.trouble)
     tally.slowest, tally.largest = max(tally.slowest, one.seconds), max(tally.largest, one.memory)
-    tally.over_time += one.seconds > SECONDS
+    tally.over_time += slow
     tally.over_memory += one.memory > MEMORY
     tally.codes.update(one.codes)
 

@@ -9,7 +9,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -255,11 +255,15 @@ def document(data: bytes, chance: random.Random) -> bytes:
 
 
 MARKS = re.compile(rb"TREE|SNOD|HEAP|OHDR|OCHK|FRHP|FHDB|BTHD|BTLF|GCOL|\x89HDF")
+STRINGS = re.compile(rb"keras_version\0|backend\0|model_config\0|weight_names\0|layer_names\0|name\0")
+"""Names of attributes: behind them stand type, extent and the references to the heap."""
 
 
 def hdf5(data: bytes, chance: random.Random) -> bytes:
     """Mutates close to a structure's signature, or in the JSON of an attribute."""
     marks = [one.start() for one in MARKS.finditer(data, 0, 1 << 22)]
+    if chance.random() < 0.2:
+        marks = [one.end() for one in STRINGS.finditer(data, 0, 1 << 22)] or marks
     braces = data.find(b'{"')
     if braces >= 0 and chance.random() < 0.3:
         end = braces + 20_000
@@ -269,7 +273,67 @@ def hdf5(data: bytes, chance: random.Random) -> bytes:
     at = chance.choice(marks)
     near = data[at : at + 120]
     mutated = chance.choice((flip, overwrite, number, nudge))(near, chance)
-    return data[:at] + mutated[: len(near)].ljust(len(near), b"\x00") + data[at + 120 :]
+    return signed(data[:at] + mutated[: len(near)].ljust(len(near), b"\x00") + data[at + 120 :])
+
+
+def signed(data: bytes) -> bytes:
+    """With right checksums of the object headers and the superblock of HDF5's newer layout, so that what is in them is looked at."""
+    out = bytearray(data)
+    for one in re.finditer(rb"OHDR\x02|\x89HDF\r\n\x1a\n[\x02\x03]\x08\x08", data):
+        at = one.start()
+        if data[at] == 0x89:
+            end = at + 44
+        else:
+            flags = data[at + 5] if at + 5 < len(data) else 0
+            begin = at + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
+            width = 1 << (flags & 3)
+            end = begin + width + int.from_bytes(data[begin : begin + width], "little")
+        if end - at < 4096 and end + 4 <= len(data):
+            out[end : end + 4] = struct.pack("<I", lookup3(bytes(out[at:end])))
+        for more, size in _continued(data, at, end):
+            out[more + size - 4 : more + size] = struct.pack("<I", lookup3(bytes(out[more : more + size - 4])))
+    return bytes(out)
+
+
+def _continued(data: bytes, at: int, end: int) -> Iterator[tuple[int, int]]:
+    """Place and size of the blocks that the object header in `data[at:end]` goes on in."""
+    for one in re.finditer(rb"\x10\x10\x00", data[at:end]):  # a continuation message has 16 bytes
+        for skip in (4, 6):
+            place = at + one.start() + skip
+            more, size = (int.from_bytes(data[place + n : place + n + 8], "little") for n in (0, 8))
+            if data[more : more + 4] == b"OCHK" and 8 < size < 4096 and more + size <= len(data):
+                yield more, size
+
+
+def lookup3(data: bytes) -> int:
+    """Bob Jenkins' hash `hashlittle`, which HDF5 takes for checksums of metadata."""
+    mask = 0xFFFFFFFF
+
+    def turn(value: int, by: int) -> int:
+        return (value << by | value >> (32 - by)) & mask
+
+    a = b = c = (0xDEADBEEF + len(data)) & mask
+    if not data:
+        return c
+    blocks = [data[at : at + 12].ljust(12, b"\0") for at in range(0, len(data), 12)]
+    for place, block in enumerate(blocks):
+        x, y, z = struct.unpack("<III", block)
+        a, b, c = (a + x) & mask, (b + y) & mask, (c + z) & mask
+        if place < len(blocks) - 1:
+            for shift_a, shift_b, shift_c in ((4, 6, 8), (16, 19, 4)):
+                a = (a - c & mask) ^ turn(c, shift_a)
+                c = (c + b) & mask
+                b = (b - a & mask) ^ turn(a, shift_b)
+                a = (a + c) & mask
+                c = (c - b & mask) ^ turn(b, shift_c)
+                b = (b + a) & mask
+    c = (c ^ b) - turn(b, 14) & mask
+    a = (a ^ c) - turn(c, 11) & mask
+    b = (b ^ a) - turn(a, 25) & mask
+    c = (c ^ b) - turn(b, 16) & mask
+    a = (a ^ c) - turn(c, 4) & mask
+    b = (b ^ a) - turn(a, 14) & mask
+    return (c ^ b) - turn(b, 24) & mask
 
 
 def _same_size(text: bytes, chance: random.Random) -> bytes:
@@ -281,8 +345,13 @@ def _same_size(text: bytes, chance: random.Random) -> bytes:
 # --- zip ------------------------------------------------------------------------------------------------------------------------
 
 
+HEADERS = re.compile(rb"PK\x01\x02|PK\x03\x04|PK\x05\x06|PK\x06\x06|PK\x06\x07")
+
+
 def archive(data: bytes, chance: random.Random) -> bytes:
-    """Mutates a member and writes a whole archive with right checksums around it."""
+    """Mutates a header, or a member and writes a whole archive with right checksums around it."""
+    if chance.random() < 0.25:
+        return directory(data, chance)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as opened:
             members = [(info.filename, opened.read(info)) for info in opened.infolist()]
@@ -301,6 +370,17 @@ def archive(data: bytes, chance: random.Random) -> bytes:
         for index, member in enumerate(members):
             written.writestr(*(member if index != chosen else (name, content)))
     return out.getvalue()
+
+
+def directory(data: bytes, chance: random.Random) -> bytes:
+    """Mutates a header of a member, of the directory or of its end."""
+    marks = [one.start() for one in HEADERS.finditer(data)]
+    if not marks:
+        return plain(data, chance)
+    at = chance.choice(marks) + 4
+    near = data[at : at + 46]
+    mutated = chance.choice((flip, overwrite, number, nudge))(near, chance)
+    return data[:at] + mutated[: len(near)].ljust(len(near), b"\x00") + data[at + 46 :]
 
 
 # --- the index of a checkpoint ----------------------------------------------------------------------------------------------
