@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check test-slow verify-corpus bench fixtures fuzz docs clean
+.PHONY: help demo test check test-slow verify-corpus bench fixtures fuzz peers docs clean
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
 
@@ -47,10 +47,13 @@ fixtures: $(VENV)/.dev ## build fixtures/ anew with the real frameworks
 fuzz: $(VENV)/.dev ## mutate files bytewise, seeded
 	$(BIN)/python -m tests.fuzz
 
+peers: $(VENV)/.dev ## the museum through other scanners, side by side, into docs/peers.md
+	$(BIN)/python -m tests.hostile.peers
+
 docs: $(VENV)/.dev ## write the pages of the rules from their docstrings, what commands print, the pictures
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m docs.console
 	$(BIN)/python -m docs.pictures
 
 clean: ## remove what was set up
-	rm -rf $(VENV) .venv-peers bench/out .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .venv-peers* bench/out .pytest_cache .ruff_cache .mypy_cache

@@ -8,8 +8,10 @@ from tests.hostile import (  # noqa: F401 - they register what they build
     hdf5_files,
     keras_files,
     loading_files,
+    odd_containers,
     onnx_files,
     onnx_more,
+    onnx_places,
     tensorflow_files,
     value_files,
 )

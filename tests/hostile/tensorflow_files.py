@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tarfile
 import zipfile
@@ -221,6 +222,60 @@ model(
     ),
 )
 
+READS = (text_node("path", SECRET), node("evil", "ReadFile", "path:output:0"))
+NOTHING = node("nothing", "NoOp")
+model(
+    "operation_in_the_body_of_a_loop",
+    "file-read-op",
+    replace(
+        MODEL,
+        library=(helper("__body", *READS), helper("__cond", NOTHING)),
+        body=(node("go", "While", "x", body=call("__body"), cond=call("__cond")),),
+    ),
+)
+model(
+    "operation_in_the_condition_of_a_loop",
+    "file-read-op",
+    replace(
+        MODEL,
+        library=(helper("__body", NOTHING), helper("__cond", *READS)),
+        body=(node("go", "StatelessWhile", "x", body=call("__body"), cond=call("__cond")),),
+    ),
+)
+model(
+    "operation_in_the_function_of_a_dataset",
+    "file-read-op",
+    replace(MODEL, library=(helper("__map", *READS),), body=(node("go", "MapDataset", "x", f=call("__map")),)),
+)
+model(
+    "operation_thirty_calls_deep",
+    "file-read-op",
+    replace(
+        MODEL,
+        library=tuple(
+            helper(f"__f{at}", *((node("go", "PartitionedCall", f=call(f"__f{at + 1}")),) if at < 30 else READS)) for at in range(31)
+        ),
+        body=(node("go", "StatefulPartitionedCall", f=call("__f0")),),
+    ),
+)
+model("operation_of_the_library_by_name", "file-read-op", replace(MODEL, library=(helper("MyOp", *READS),), body=(node("go", "MyOp"),)))
+edited(
+    "shard_behind_a_link_out_of_the_folder",
+    "path-escape",
+    lambda root: ((root / DATA).rename(root.parent / "weights"), (root / DATA).symlink_to("../../weights")),
+)
+edited("shard_is_a_fifo", "missing-checkpoint-shard", lambda root: ((root / DATA).unlink(), os.mkfifo(root / DATA)))
+
+
+@bad("pickle-member")
+def pickle_member_of_a_tar(folder: Path) -> Path:
+    write(folder / "extra.pkl", b"\x80\x04N.")
+    with tarfile.open(folder / "model.tar", "w") as archive:
+        archive.add(MODEL.write(folder), "model")
+        archive.add(folder / "extra.pkl", "model/extra.pkl")
+    return folder / "model.tar"
+
+
 # --- assets and metadata -----------------------------------------------------------------------------------------------------------
 
 model("asset_that_escapes", "path-escape", replace(MODEL, assets=("../../../../etc/passwd",)))
@@ -246,6 +301,17 @@ legal("saved_model", MODEL)
 legal(
     "operation_that_nothing_reaches",
     replace(MODEL, library=(helper("__dead", text_node("p", SECRET), node("r", "ReadFile", "p:output:0")),)),
+)
+legal(
+    "loop_that_nothing_reaches",
+    replace(
+        MODEL,
+        library=(
+            helper("__dead_body", *READS),
+            helper("__dead_cond", NOTHING),
+            helper("__dead", node("go", "While", body=call("__dead_body"), cond=call("__dead_cond"))),
+        ),
+    ),
 )
 legal("weights_in_the_order_of_the_saver", replace(MODEL, nodes=saver(f"bias{VALUE}", f"kernel{VALUE}")))
 legal(
