@@ -56,6 +56,16 @@ def run(paths, jobs=1, **limits):
     return list(Pool(ModelReport, examine, failed, ReadOptions(), replace(DEFAULT, **limits), jobs).run(paths))
 
 
+def test_the_next_file_is_read_while_the_caller_takes_the_last_one():
+    answers = Pool(ModelReport, examine, failed, ReadOptions(), DEFAULT, 1).run(["a", "wait", "b"])
+    next(answers)
+    time.sleep(0.5)
+    started = time.monotonic()
+    next(answers)
+    assert time.monotonic() - started < 0.15
+    answers.close()
+
+
 @pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize(
     ("path", "kind", "says"),

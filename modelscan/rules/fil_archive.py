@@ -43,7 +43,7 @@ class DamagedArchive(Rule):
         Readers differ in which of the two they believe, so that one checks what another does not load.
 
     Example:
-        A member whose local header carries another name than the directory.
+        A member whose local header carries another name, size or method than the directory.
 
     What to do:
         Fetch the file again; do not load it if it stays so.
@@ -63,7 +63,7 @@ class WrongCrc(Rule):
     """A member's bytes do not have the checksum that the archive states.
 
     What it does:
-        Computes CRC-32 of the configuration and the metadata, and of the weights when values are read.
+        Computes CRC-32 of the configuration, the metadata and small weights, and of all weights when values are read.
 
     Why it matters:
         Bytes were changed after the archive was written.
@@ -193,7 +193,7 @@ class UnexpectedMember(Rule):
     """The archive holds code.
 
     What it does:
-        Reports members with the suffix of a script, a library or an executable.
+        Reports members with the suffix of a script, a library or an executable, and members that begin as a program does.
 
     Why it matters:
         A model needs none; a loader that adds the folder to its path may import it.
@@ -219,7 +219,7 @@ class PickleMember(Rule):
     """The archive holds a pickle.
 
     What it does:
-        Reports members with a pickle's suffix.
+        Reports members with a pickle's suffix, and members of any name that begin with a pickle's instructions; none is unpickled.
 
     Why it matters:
         Whoever unpickles it runs its author's code.

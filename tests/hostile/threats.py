@@ -199,6 +199,7 @@ def page() -> str:
     lines += [
         "",
         f"{bad} bad files, and {len(all_exhibits()) - bad} legal ones with unusual content that no rule above `info` may speak of.",
+        "What other scanners say of the same files: [beside other scanners](peers.md).",
         "",
     ]
     return "\n".join(lines)
