@@ -16,6 +16,8 @@ _RECURRENT = frozenset(("kernel", "recurrent_kernel"))
 _SEPARABLE = frozenset(("depthwise_kernel", "pointwise_kernel"))
 _INNER = re.compile(r"(?:while|cond|batchnorm|einsum|moments|Tensordot|separable_conv\dd|depthwise|.*_cell)(?:_\d+)?$")
 """Scopes that a layer opens inside of its own."""
+_DEEPEST = 32
+"""Scopes of a path that are looked at."""
 _NEAR = 8
 """Operations between a product and the sum with its bias."""
 
@@ -43,7 +45,10 @@ def grouped(weights: Sequence[Weight]) -> list[Group]:
         found.extend(_split(scope, members))
     found.sort(key=lambda one: one.first)
     names: set[str] = set()
+    outer = {"/".join(parts[:depth]) for one in found for parts in (one.path.split("/"),) for depth in range(1, min(len(parts), _DEEPEST))}
     for group in found:
+        if group.path in outer and len(group.weights) == 1:  # a weight of the scope that other layers lie in
+            group.path = f"{group.path}/{group.weights[0].word}"
         group.path = _unique(group.path or group.weights[0].word, names)
         names.add(group.path)
     return found

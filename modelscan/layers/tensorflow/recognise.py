@@ -140,7 +140,8 @@ def _recurrent(group: Group, words: Mapping[str, Weight]) -> Draft | None:
 def _old_cell(group: Group, words: Mapping[str, Weight]) -> Draft | None:
     """A cell of TF 1: one kernel over inputs and state together."""
     place = _OLD_CELLS.search(group.weights[0].scope)
-    if place is None or words.keys() - {"kernel", "bias"}:
+    peepholes = [word for word in ("w_i_diag", "w_f_diag", "w_o_diag") if word in words]
+    if place is None or words.keys() - {"kernel", "bias", *peepholes} or (peepholes and place[1] != "lstm"):
         return None
     kernel, bias = words.get("kernel"), words.get("bias")
     gates = _OLD_GATES[place[1]]
@@ -151,6 +152,8 @@ def _old_cell(group: Group, words: Mapping[str, Weight]) -> Draft | None:
     found.add(kernel, "kernel", (size("(inputs + units)", kernel, 0), gates * units), multiplied=True)
     if bias is not None:
         found.add(bias, "bias", (gates * units,))
+    for word in peepholes:
+        found.add(words[word], word, (units,))
     return found
 
 

@@ -115,3 +115,20 @@ def test_what_a_normalization_has_learnt_is_explained_though_the_program_holds_i
     for word, shape in {"mean": (4,), "variance": (4,), "count": ()}.items():
         program.weight(f"normalization/{word}", *shape)
     assert program.layers() == {"normalization": "Normalization"}
+
+
+def test_a_weight_of_the_scope_that_other_layers_lie_in_stands_beside_them():
+    program = Program()
+    product = program.run("linear/age/MatMul", "MatMul", "x", weight=program.weight("linear/age/weights", 1, 1))
+    program.run("linear/sum", "AddN", product)
+    program.run("linear/shifted", "BiasAdd", "linear/sum", weight=program.weight("linear/bias_weights", 1))
+    assert program.layers() == {"linear/age": "Dense", "linear/bias_weights": "BiasAdd"}
+
+
+def test_a_cell_of_tensorflow_1_with_peepholes():
+    program = Program()
+    program.run("rnn/lstm_cell/MatMul", "MatMul", "x", weight=program.weight("rnn/lstm_cell/kernel", 13, 32))
+    program.run("rnn/lstm_cell/BiasAdd", "BiasAdd", "rnn/lstm_cell/MatMul", weight=program.weight("rnn/lstm_cell/bias", 32))
+    for gate in "ifo":
+        program.run(f"rnn/lstm_cell/mul_{gate}", "Mul", "c", weight=program.weight(f"rnn/lstm_cell/w_{gate}_diag", 8))
+    assert program.layers() == {"rnn": "LSTMCell"}
