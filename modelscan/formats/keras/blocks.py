@@ -82,8 +82,8 @@ class BlockReader:
         module = _text(entry.get("module")) or ""
         if class_name in _OPERATION_CLASSES or module.startswith(_OPERATION_MODULES):
             return BlockKind.OPERATION
-        if not module and depth and ">" not in class_name and "trainable" not in config and _has_keras_3_nodes(entry.get("inbound_nodes")):
-            return BlockKind.OPERATION  # in HDF5 files Keras 3 leaves the module out; every layer of its own has the switch
+        if not module and depth and ">" not in class_name and _is_bare(config) and _has_keras_3_nodes(entry.get("inbound_nodes")):
+            return BlockKind.OPERATION  # in HDF5 files Keras 3 leaves the module out
         layers = config.get("layers")
         if class_name == "Sequential":
             return BlockKind.SEQUENTIAL
@@ -121,6 +121,11 @@ def _is_model(entry: Any) -> bool:
         return False
     config = entry.get("config")
     return isinstance(config, list) or (isinstance(config, Mapping) and isinstance(config.get("layers"), list))
+
+
+def _is_bare(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration lacks what every layer of Keras writes, its switch or its type; `Cast` is a type and no more."""
+    return "trainable" not in config and ("dtype" not in config or set(config) <= {"name", "dtype"})
 
 
 def _has_keras_3_nodes(nodes: Any) -> bool:

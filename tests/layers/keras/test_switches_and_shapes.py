@@ -153,3 +153,15 @@ def test_a_pipeline_yields_what_its_last_layer_yields(tmp_path):
     report = modelscan.inspect(tmp_path / "model.keras")
     assert [one.message for one in report.findings if one.severity != "info"] == []
     assert report.layer("prepared").output_shapes == ((None, 8, 6, 3),)
+
+
+def test_operations_and_layers_of_an_hdf5_file_of_keras_3(tmp_path):
+    """It names no modules there; `SpatialDropout1D` has no switch of its own, `Cast` has a type as layers have."""
+    inputs = keras.layers.Input((8, 6))
+    dropped = keras.layers.SpatialDropout1D(0.5, name="dropped")(inputs)
+    outputs = keras.ops.cast(keras.ops.cast(dropped, "float16"), "float32")
+    keras.Model(inputs, keras.layers.Dense(3, name="dense")(outputs)).save(tmp_path / "model.h5")
+    report = modelscan.inspect(tmp_path / "model.h5")
+    assert {one.verdict for one in report.layers} == {"match", "empty"}
+    assert report.layer("dropped").output_shapes == ((None, 8, 6),)
+    assert report.layer("dense").output_shapes == ((None, 8, 3),)
