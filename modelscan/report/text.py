@@ -7,6 +7,7 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from modelscan.model import Severity, Verdict
 from modelscan.records import record
@@ -47,8 +48,12 @@ def plain_path(path: str) -> str:
 
 def width(text: str) -> int:
     """Columns that a terminal needs for the text."""
-    if text.isascii():
-        return len(text)
+    return len(text) if text.isascii() else _wide(text)
+
+
+@lru_cache(maxsize=4096)
+def _wide(text: str) -> int:
+    """The same, character by character; the formulas of a table are few, and each is measured several times."""
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
