@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import json
 import os
 import select
@@ -148,6 +149,7 @@ class Pool(Generic[Answer]):
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             _be_silent()
             limit_process(self.limits)
+            gc.freeze()  # what the parent made stays: no collection walks it, and its pages stay shared
             while True:
                 head = _read_exactly(tasks, _LENGTH.size)
                 if head is None:
