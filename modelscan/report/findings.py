@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.model import Severity
-from modelscan.report.text import Style, escape, number, shorten, width
+from modelscan.report.text import Style, escape, number, parameters, shorten, width
 
 _MOST = 50
 """Findings of one rule that are written out; the rest is counted."""
@@ -115,6 +115,6 @@ def _head(model: ModelReport, style: Style, fails: Callable[[FindingReport], boo
     mark = style.paint("✗", "red") if bad else style.paint("!", "yellow") if told else style.paint("✓", "green")
     notes = sum(one.severity == Severity.INFO for one in standing)
     parts = [model.format] if model.format else []
-    parts.append(f"{number(model.parameters.total)} parameters" if model.readable else "unreadable")
+    parts.append(parameters(model.parameters.total) if model.readable else "unreadable")
     parts += [f"{notes} note{'s' if notes != 1 else ''}"] if notes else []
     return f"{mark} {style.paint(escape(model.path), 'bold')}{style.paint(' · ' + ' · '.join(parts), 'dim')}"

@@ -6,12 +6,12 @@ from html import escape as quoted
 
 from modelscan.ledger import ModelReport
 from modelscan.model import Verdict
-from modelscan.report.text import MARKS, escape, number, shapes, share, size
+from modelscan.report.text import MARKS, escape, number, parameters, shapes, share, size
 
 
 def as_html(report: ModelReport) -> str:
     """A self-contained fragment without scripts or styles from elsewhere."""
-    head = f"<b>{_text(report.path)}</b> · {_text(report.format or 'unreadable')} · {number(report.parameters.total)} parameters"
+    head = f"<b>{_text(report.path)}</b> · {_text(report.format or 'unreadable')} · {parameters(report.parameters.total)}"
     rows = []
     for layer in report.layers:
         formula = f"{layer.formula} = {layer.formula_values}" if layer.formula else ""

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.report.findings import grave, place_of
-from modelscan.report.text import escape, number, size
+from modelscan.report.text import escape, number, parameters, size
 
 
 def junit(report: Report, fails: Callable[[FindingReport], bool] = grave) -> str:
@@ -38,7 +38,7 @@ def _suite(model: ModelReport, fails: Callable[[FindingReport], bool]) -> Elemen
     if not model.readable and not any(case.find("failure") is not None for case in cases):
         cases.append(_case(suite, path, "readable"))
         ElementTree.SubElement(cases[-1], "error", message="the model cannot be read", type="unreadable")
-    told = f"{model.format or 'unknown format'}, {number(model.parameters.total)} parameters, {size(model.file_bytes)}"
+    told = f"{model.format or 'unknown format'}, {parameters(model.parameters.total)}, {size(model.file_bytes)}"
     ElementTree.SubElement(suite, "system-out").text = told
     counts = {kind: sum(case.find(kind) is not None for case in cases) for kind in ("failure", "error", "skipped")}
     suite.attrib |= {

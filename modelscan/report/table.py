@@ -167,7 +167,7 @@ def _totals(report: ModelReport, style: Style) -> Iterator[str]:
     )
     trainable = "unknown" if found.trainable is None else number(found.trainable)
     frozen = "unknown" if found.non_trainable is None else number(found.non_trainable)
-    parts = [f"{style.paint(number(found.total), 'bold')} parameters ({kinds[0]})"]
+    parts = [f"{style.paint(number(found.total), 'bold')} parameter{'' if found.total == 1 else 's'} ({kinds[0]})"]
     if found.trainable is not None or found.non_trainable is not None:
         parts += [f"trainable {trainable}", f"non-trainable {frozen}"]
     parts.append(f"optimizer {number(found.optimizer) if found.optimizer else 'none'}")

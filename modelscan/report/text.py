@@ -92,6 +92,11 @@ def number(value: int | None) -> str:
     return "?" if value is None else f"{value:,}"
 
 
+def parameters(value: int | None) -> str:
+    """How many parameters: `19,082 parameters`, `1 parameter`."""
+    return f"{number(value)} parameter{'' if value == 1 else 's'}"
+
+
 def size(value: int | None) -> str:
     """Bytes with a binary unit, three digits: `74.5 KiB`."""
     if value is None:

@@ -16,6 +16,7 @@ from modelscan.report.junit import junit
 from modelscan.report.markdown import ledger_markdown, scan_markdown
 from modelscan.report.sarif import sarif
 from modelscan.report.table import as_text
+from modelscan.report.text import parameters
 from modelscan.rules import all_rules
 from modelscan.scan import scan
 from tests.report.machine import ANNOTATION, ROOT, all_texts, check_all
@@ -207,3 +208,7 @@ def test_every_severity_has_its_place_in_every_format():
     for severity in Severity:
         texts = all_texts(Report((model("m.onnx", finding("x", severity=str(severity))),)))
         assert all("PAR001" in texts[name] for name in ("github", "junit", "sarif"))
+
+
+def test_one_parameter_is_one():
+    assert [parameters(count) for count in (0, 1, 19_082, None)] == ["0 parameters", "1 parameter", "19,082 parameters", "? parameters"]
