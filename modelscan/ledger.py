@@ -6,8 +6,10 @@ strings, numbers and containers, so that they travel between processes as JSON a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import field, fields
+from functools import partial
 from math import isfinite
 from typing import Any, Self
 
@@ -26,10 +28,34 @@ class Plain:
         """JSON-ready: dictionaries, lists, strings, numbers, booleans and None."""
         return {name: _to_json(getattr(self, name)) for name in _names(type(self))}
 
+    def packed(self) -> bytes:
+        """To travel between processes: the JSON of `to_dict`, the objects taken apart by the encoder; NaN and the infinities stay."""
+        return json.dumps(self, default=_fields).encode()
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict` for classes without nested objects; unknown keys are ignored."""
-        return cls(**{name: _from_json(data[name]) for name in _names(cls) if name in data})
+        """The inverse of `to_dict`; unknown keys are ignored."""
+        return cls(**{name: read(data[name]) for name, read in _readers(cls) if name in data})
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """What the JSON encoder is told of an object that it does not know."""
+    if not isinstance(value, Plain):
+        raise TypeError(f"{type(value).__name__} is no plain data")
+    return {name: getattr(value, name) for name in _names(type(value))}
+
+
+def _readers(of: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    """By field of a class, what makes it from its JSON: objects where the class has them, tuples instead of lists."""
+    found = _READERS.get(of)
+    if found is None:
+        inner = {name: kind for (owner, name), kind in _INNER.items() if owner is of}
+        found = _READERS[of] = tuple((name, partial(_objects, inner[name]) if name in inner else _from_json) for name in _names(of))
+    return found
+
+
+def _objects(of: type[Plain], value: Any) -> Any:
+    return of.from_dict(value) if isinstance(value, Mapping) else tuple([of.from_dict(one) for one in value])
 
 
 def _names(of: type) -> tuple[str, ...]:
@@ -40,6 +66,7 @@ def _names(of: type) -> tuple[str, ...]:
 
 
 _NAMES: dict[type, tuple[str, ...]] = {}
+_READERS: dict[type, tuple[tuple[str, Callable[[Any], Any]], ...]] = {}
 _ATOMS = frozenset({str, int, bool, type(None)})
 
 
@@ -130,13 +157,6 @@ class LayerReport(Plain):
     nbytes: int = 0
     note: str | None = None
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
-        values = {name: _from_json(data[name]) for name in _names(cls) if name in data}
-        values["weights"] = tuple(WeightReport.from_dict(one) for one in data["weights"])
-        return cls(**values)
-
 
 @record(frozen=True, slots=True)
 class Parameters(Plain):
@@ -198,21 +218,6 @@ class ModelReport(Plain):
     """Stored weights that no layer claims."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Plain facts about the file that policy and views use (opset imports, operators)."""
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
-        values = {name: _from_json(data[name]) for name in _names(cls) if name in data}
-        values["parameters"] = Parameters.from_dict(data["parameters"])
-        for key, kind in (
-            ("inputs", TensorReport),
-            ("outputs", TensorReport),
-            ("layers", LayerReport),
-            ("findings", FindingReport),
-            ("unclaimed", WeightReport),
-        ):
-            values[key] = tuple(kind.from_dict(one) for one in data.get(key, ()))
-        return cls(**values)
 
     def layer(self, name: str) -> LayerReport:
         """The layer of this path, or else of this name; raises `KeyError` when there is none or the name is ambiguous."""
@@ -280,3 +285,15 @@ class Report(Plain):
 
 
 GOOD_VERDICTS = frozenset({Verdict.MATCH, Verdict.INFERRED, Verdict.EMPTY})
+
+
+_INNER: dict[tuple[type, str], type[Plain]] = {
+    (LayerReport, "weights"): WeightReport,
+    (ModelReport, "parameters"): Parameters,
+    (ModelReport, "inputs"): TensorReport,
+    (ModelReport, "outputs"): TensorReport,
+    (ModelReport, "layers"): LayerReport,
+    (ModelReport, "findings"): FindingReport,
+    (ModelReport, "unclaimed"): WeightReport,
+}
+"""Fields that hold objects, and which."""

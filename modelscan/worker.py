@@ -166,7 +166,7 @@ class Pool(Generic[Answer]):
     def _answer(self, path: str) -> tuple[bytes, bool]:
         """The answer on one file as JSON, and whether this process is still fit for the next one."""
         try:
-            return json.dumps(self.examine(path, self.options, self.limits).to_dict()).encode(), True
+            return self.examine(path, self.options, self.limits).packed(), True
         except MemoryError:
             reason = f"reading needed more than {self.limits.worker_memory:,} bytes of memory"
             return json.dumps({"failed": "reader-memory", "reason": reason}).encode(), False
