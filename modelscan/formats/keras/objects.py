@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import sys
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from modelscan.formats.bytecode import mentioned
@@ -190,6 +191,7 @@ def _outside(entry: Mapping[str, Any], module: str, target: str, where: str, lay
         yield Observation("foreign-module", text, layer=layer, where=where, severity=milder)
 
 
+@lru_cache(maxsize=256)
 def _is_part_of_models(module: str, name: str, function: bool) -> bool:
     """Whether an object of Keras' namespace is one that models are made of."""
     if name in _SERIALISABLE_CLASSES:
