@@ -218,7 +218,7 @@ class _Walker:
                 if problem is not None:
                     self.note("malformed-hdf5", f"the attribute {name} of {path or '/'} {problem}", path)
                 yield name, None if problem is not None else _value(group, attribute, name)
-            except TypeError:  # of a type that numpy has no equal of: none of Keras'
+            except TypeError:  # of a type that numpy has no equal of, or that no version of Keras writes
                 yield name, None
             except _BROKEN as error:
                 self.note("malformed-hdf5", f"the attribute {name} of {path or '/'} cannot be read: {_reason(error)}", path)
@@ -273,6 +273,8 @@ def _value(group: h5g.GroupID, attribute: h5a.AttrID, name: str) -> Any:
         text = np.empty((), dtype)
         attribute.read(text)
         return text[()].decode("utf-8", "surrogateescape") if isinstance(text[()], bytes) else text[()]
+    if isinstance(attribute.get_type(), h5t.TypeVlenID):  # a broken one ends the process in the library (HDF5 1.14, h5py 3.14)
+        raise TypeError(f"{name} holds sequences of variable length")
     return h5py.Group(group).attrs[name]
 
 

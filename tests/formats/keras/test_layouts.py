@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 import modelscan
+from modelscan.formats.keras.store import load, open_store
+from modelscan.limits import DEFAULT
+from modelscan.source import LocalFile
 
 WHOLE = {"match", "empty"}
 
@@ -252,3 +255,18 @@ def test_an_end_of_the_model_that_is_no_layer_is_told(end, tmp_path):
     config["config"][end] = [["gone", 0, 0]]
     report = modelscan.inspect(archive(tmp_path / "model.keras", config, {}, "3.6.0"))
     assert {one.name for one in report.findings if one.severity == "high"} == {"malformed-config"}
+
+
+def test_attributes_of_types_that_keras_never_writes_are_not_read(tmp_path):
+    path = tmp_path / "model.h5"
+    layers = [{"class_name": "Dense", "config": {"name": "a", "units": 2, "batch_input_shape": [None, 3]}}]
+    legacy(path, layers, {"a": {"a/kernel:0": np.ones((3, 2), "f4"), "a/bias:0": np.ones(2, "f4")}})
+    healthy = modelscan.inspect(path)
+    sequences = np.empty(1, object)
+    sequences[0] = np.arange(3, dtype=np.int32)
+    with h5py.File(path, "a") as file:
+        file["model_weights"].attrs.create("sequences", sequences, dtype=h5py.vlen_dtype(np.int32))
+    store = open_store(LocalFile(path), 0, None, [])
+    load(store, DEFAULT, [])
+    assert store.attributes["model_weights"]["sequences"] is None
+    assert modelscan.inspect(path).layers == healthy.layers
