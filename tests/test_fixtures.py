@@ -59,6 +59,8 @@ def test_the_example():
 
 def test_the_rnn_operator_says_where_its_second_bias_comes_from():
     report = inspected("simple_rnn_operator.onnx")
+    assert report.layer("simple_rnn").output_shapes == ((1, "batch", 128),)  # the last state; the sequence of all states is left out
+    assert report.layer("dense").inbound == ("simple_rnn",)
     counts = {one.name: one.parameters for one in report.layers}
     assert (counts["simple_rnn"], counts["dense"]) == (17_920, 1_290)
     assert "two biases" in (report.layer("simple_rnn").note or "")

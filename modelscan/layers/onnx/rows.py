@@ -91,7 +91,9 @@ def _of_layer(setting: Setting, found: Found) -> Row:
     named = _by_weights(setting, found)
     if named is not None:
         place = replace(named, leaf=place.leaf) if not place.told else refined(place, named) if not named.rooted else place
-    return Row(found.call.index, found.type, calls, place, found, found.inputs, (found.output,))
+    # A recurrent layer of which only the last state is used leaves its first output out.
+    outputs = (found.output,) if found.output != NONE else tuple([value for value in found.call.outputs if value != NONE])
+    return Row(found.call.index, found.type, calls, place, found, found.inputs, outputs)
 
 
 def _by_weights(setting: Setting, found: Found) -> Place | None:
