@@ -1,4 +1,4 @@
-"""`make peers`: the museum through modelscan and through two peers, in one run, into docs/peers.md.
+"""`make peers`: the museum through modelscan and through two peers, into docs/peers.md.
 
 The peers live in virtual environments of their own, `.venv-peers-…`: one of them bears our package's name. Each call has a time limit, a closed
 standard input and no telemetry. What counts as what stands in the page itself.
@@ -149,7 +149,8 @@ def page(columns: list[dict[str, Answer]], versions: list[str]) -> str:
 
 INTRODUCTION = """# Beside other scanners
 
-The museum (`tests/hostile`), every file of it, through three scanners in one run. Written by `make peers`, which sets up an environment for each of the others.
+The museum (`tests/hostile`), every file of it, through three scanners. Written by `make peers`, which sets up an environment for each of the others and keeps
+their answers: a file is asked again when it is new, all are with `python -m tests.hostile.peers --fresh`.
 
 What the others are made for: [Protect AI's modelscan](https://github.com/protectai/modelscan) {modelscan} looks for code that a model file runs when it is loaded:
 pickles in all their wrappings, Lambda layers of Keras, two file operations of TensorFlow; it does not read ONNX.
