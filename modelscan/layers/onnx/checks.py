@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from modelscan.layers.onnx import kinds
 from modelscan.layers.onnx.axes import Axes, to_shape
 from modelscan.layers.onnx.flow import NONE, SCOPE, Flow
 from modelscan.layers.onnx.shapes import Shapes
@@ -33,7 +34,8 @@ def declared(shapes: Shapes, seen: Iterable[Observation]) -> list[Observation]:
             origin = shape_text(to_shape(passed) or ())
             message = f"{info.name} is declared {shape_text(info.shape)} as an output and {origin} where it comes from"
             found.append(Observation(KIND, message, tensor=info.name, where=info.name))
-    return found
+    known.update(one.tensor for one in found)
+    return [*found, *kinds.declared(shapes.flow, shapes.told, known), *kinds.contradictions(shapes.contrib, shapes.dtypes, shapes.told)]
 
 
 def _contradict(axes: Axes, stated: Shape) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from modelscan.layers.onnx import amounts
+from modelscan.layers.onnx import amounts, kinds
 from modelscan.layers.onnx.axes import FREE, OPAQUE, UNKNOWN, Axes, Axis, broadcast, from_shape, merged
 from modelscan.layers.onnx.flow import NONE, Call, Flow
 from modelscan.layers.onnx.views import View, follow, stored_views
@@ -42,6 +42,10 @@ class Shapes:
         self.dtypes: list[str | None] = [info.dtype if info is not None else None for info in flow.infos]
         self.computed: dict[int, Axes] = {}
         """What the rules made of a value, before declarations were merged in: what a declaration can contradict."""
+        self.told: dict[int, str] = {}
+        """Element types that follow from operators general inference does not know, by value."""
+        self.contrib: list[Call] = []
+        """Calls of com.microsoft's operators."""
         self.noted: list[int] = []
         """Values whose contents the rules found."""
         self.varying: dict[int, frozenset[int] | None] = {}
@@ -57,6 +61,7 @@ class Shapes:
         for value in self.noted:
             flow.contents.pop(value, None)
         self.noted.clear()
+        self.contrib.clear()
         self.amounts.clear()
         self.computed.clear()
         self.axes = [None] * len(flow.names)
@@ -119,6 +124,10 @@ class Shapes:
                 complete = mine is not None and all(isinstance(axis.size, int) for axis in mine)
                 self.axes[value] = mine if complete else merged(mine, self._known(value))
             amounts.follow(self, call)
+            if self.told or call.node.domain:
+                kinds.follow(call, self.dtypes, self.told)
+                if call.node.domain == kinds.CONTRIB:
+                    self.contrib.append(call)
 
     def _known(self, value: int) -> Axes | None:
         """What the file declares, completed by what the reader's inference found."""

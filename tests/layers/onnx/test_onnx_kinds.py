@@ -1,0 +1,74 @@
+"""Element types behind com.microsoft: what follows is held against what is declared, with ONNX Runtime's own schemas as the oracle."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelscan.formats.onnx.signatures import _onnx_name
+from modelscan.layers.onnx.kinds import ALIKE, INTEGERS
+from tests.layers.onnx.onnx_graphs import FLOAT, FLOAT16, INT8, UINT8, derived, info, model, node, weight
+
+MS = {"domain": "com.microsoft"}
+X = info("x", ["N", 8])
+QUANTISED = (
+    [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"], **MS),
+        node("DequantizeLinear", ["q", "s", "z"], ["d"], **MS),
+        node("MatMul", ["d", "w"], ["y"]),
+    ],
+    [weight("s", dtype=FLOAT), weight("z", dtype=UINT8), weight("w", 8, 3)],
+)
+GELU = ([node("BiasGelu", ["x", "b"], ["g"], **MS), node("MatMul", ["g", "w"], ["y"])], [weight("b", 8), weight("w", 8, 3)])
+
+
+def told(nodes, tensors, output, *values, tmp_path):
+    found = derived(model(nodes, [X], [output], tensors, values=values), tmp_path)
+    return {(one.kind, one.tensor or one.where) for one in found.observations}
+
+
+@pytest.mark.parametrize("case", [QUANTISED, GELU], ids=["quantised", "gelu"])
+def test_right_declarations_are_not_told(case, tmp_path):
+    assert not told(*case, info("y", ["N", 3]), info("d", ["N", 8]), info("q", ["N", 8], UINT8), info("g", ["N", 8]), tmp_path=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("case", "value"),
+    [(QUANTISED, info("q", ["N", 8], INT8)), (QUANTISED, info("d", ["N", 8], FLOAT16)), (GELU, info("g", ["N", 8], FLOAT16))],
+    ids=["quantised", "dequantised", "gelu"],
+)
+def test_a_wrong_type_of_an_inner_value_is_told_where_it_is_declared(case, value, tmp_path):
+    assert ("declared-shape", value.name) in told(*case, info("y", ["N", 3]), value, tmp_path=tmp_path)
+
+
+@pytest.mark.parametrize("case", [QUANTISED, GELU], ids=["quantised", "gelu"])
+def test_a_wrong_type_of_an_output_is_told_through_the_operators_between(case, tmp_path):
+    assert told(*case, info("y", ["N", 3], FLOAT16), tmp_path=tmp_path) == {("declared-shape", "y")}
+
+
+def test_operands_of_one_type_parameter_that_differ_are_told(tmp_path):
+    nodes = [node("MatMulNBits", ["x", "B", "S"], ["y"], name="mm", K=8, N=4, bits=4, block_size=16, **MS)]
+    right = [weight("B", 4, 1, 8, dtype=UINT8), weight("S", 4, 1)]
+    assert not told(nodes, right, info("y", ["N", 4]), tmp_path=tmp_path)
+    half = [right[0], weight("S", 4, 1, dtype=FLOAT16)]
+    assert told(nodes, half, info("y", ["N", 4]), tmp_path=tmp_path) == {("type-mismatch", "mm")}
+    signed = [weight("B", 4, 1, 8, dtype=INT8), right[1]]
+    assert told(nodes, signed, info("y", ["N", 4]), tmp_path=tmp_path) == {("type-mismatch", "mm")}
+
+
+def test_the_tables_are_those_of_onnx_runtime():
+    """Every operator of the tables that the installed runtime has: the same inputs, and no type that it takes is refused."""
+    state = pytest.importorskip("onnxruntime.capi.onnxruntime_pybind11_state")
+    schemas = {f"{one.domain}:{one.name}": one for one in state.get_all_operator_schema() if one.domain == "com.microsoft"}
+    assert len(ALIKE.keys() & schemas.keys()) > 50
+    for name, places in ALIKE.items():
+        if name not in schemas:
+            continue
+        inputs = [one.typeStr for one in schemas[name].inputs]
+        same = [place for place, kind in enumerate(inputs) if kind == schemas[name].outputs[0].typeStr]
+        assert set(places) <= set(same), name
+    for name, (places, taken) in INTEGERS.items():
+        if name not in schemas:
+            continue
+        kinds = {one.type_param_str: set(one.allowed_type_strs) for one in schemas[name].type_constraints}
+        for place in places:
+            assert kinds[schemas[name].inputs[place].typeStr] <= {f"tensor({_onnx_name(one)})" for one in taken}, (name, place)
