@@ -10,13 +10,13 @@ from importlib import import_module
 from modelscan.discover import Discovery, discover
 from modelscan.errors import ConfigError
 from modelscan.formats import ReadOptions
-from modelscan.ledger import ModelReport, Plain, Report
+from modelscan.ledger import ModelReport, Report
 from modelscan.limits import DEFAULT, Limits
 from modelscan.records import record
 from modelscan.worker import Pool, can_isolate, isolation_note
 
 _WORTH_IMPORTING = 4
-_READERS = {
+READERS = {
     (".onnx",): ("modelscan.formats.onnx.reader", "modelscan.layers.onnx"),
     (".keras", ".h5", ".hdf5"): ("modelscan.formats.keras.archive", "modelscan.formats.keras.hdf5", "modelscan.layers.keras"),
 }
@@ -89,40 +89,12 @@ def examine_all(
     """The reports in the order of the targets."""
     if isolate and can_isolate():
         _import_readers(targets)
-        reports = Pool(ModelReport, _examine, _failed, options, limits, jobs or os.cpu_count() or 1).run(targets)
+        reports = Pool(ModelReport, examined, not_survived, options, limits, jobs or os.cpu_count() or 1).run(targets)
         for path, report in zip(targets, reports, strict=True):
-            yield _without_inference(path, report, options, limits) if _died(report) and options.inference else report
+            yield second_try(path, report, options, limits) if _died(report) and options.inference else report
     else:
         for path in targets:
-            yield _examine(path, options, limits)
-
-
-@record(frozen=True, slots=True)
-class View(Plain):
-    """What is shown of one file."""
-
-    text: str
-    status: int
-    """Exit status."""
-    error: str | None = None
-    """What was wrong with the call, seen when the file was read."""
-
-
-def view(path: str, options: ReadOptions, show: Callable[[ModelReport], View], limits: Limits = DEFAULT) -> View:
-    """One file examined and shown by the same child process: a ledger of 50,000 weights need not travel to be drawn."""
-    if not can_isolate():
-        return show(_examine(path, options, limits))
-    died: list[ModelReport] = []
-
-    def failed(path: str, kind: str, reason: str) -> View:
-        died.append(_failed(path, kind, reason))
-        return show(died[0])
-
-    def work(path: str, options: ReadOptions | None, limits: Limits) -> View:
-        return show(_examine(path, options, limits))
-
-    shown = next(Pool(View, work, failed, options, limits, 1).run([path]))
-    return show(_without_inference(path, died[0], options, limits)) if died and options.inference else shown
+            yield examined(path, options, limits)
 
 
 def _import_readers(targets: list[str]) -> None:
@@ -130,7 +102,7 @@ def _import_readers(targets: list[str]) -> None:
     if len(targets) < _WORTH_IMPORTING:
         return
     import_module("modelscan.examine")
-    for suffixes, modules in _READERS.items():
+    for suffixes, modules in READERS.items():
         if any(path.lower().endswith(suffixes) for path in targets):
             for module in modules:
                 import_module(module)
@@ -140,19 +112,20 @@ def _died(report: ModelReport) -> bool:
     return not report.readable and any(one.name in ("reader-crash", "reader-timeout", "reader-memory") for one in report.findings)
 
 
-def _without_inference(path: str, report: ModelReport, options: ReadOptions, limits: Limits) -> ModelReport:
+def second_try(path: str, report: ModelReport, options: ReadOptions, limits: Limits = DEFAULT) -> ModelReport:
     """A second try that keeps native inference away from a file that its worker did not survive; the finding stays."""
-    second = next(Pool(ModelReport, _examine, _failed, replace(options, inference=False), limits, 1).run([path]))
+    second = next(Pool(ModelReport, examined, not_survived, replace(options, inference=False), limits, 1).run([path]))
     return replace(second, findings=(*report.findings, *second.findings)) if second.readable else report
 
 
-def _examine(path: str, options: ReadOptions | None, limits: Limits) -> ModelReport:
+def examined(path: str, options: ReadOptions | None, limits: Limits = DEFAULT) -> ModelReport:
+    """The report on one file, read by this process."""
     from modelscan.examine import examine
 
     return examine(path, options, limits)
 
 
-def _failed(path: str, kind: str, reason: str) -> ModelReport:
+def not_survived(path: str, kind: str, reason: str) -> ModelReport:
     """The report on a file that its reader did not survive."""
     from modelscan import rules
     from modelscan.assemble import unreadable

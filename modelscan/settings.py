@@ -142,6 +142,11 @@ class Settings:
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where each key that is not the default comes from: a file, a variable or an option."""
 
+    @property
+    def self_contained(self) -> bool:
+        """Whether nothing has to be imported or read for them: no plugin, no baseline, no model in production."""
+        return not (self.plugins or self.baseline or any(one.against for one in self.demands))
+
 
 def selector_fits(selector: str, code: str, name: str) -> bool:
     """Whether a selector (a code, the beginning of one, or a name) means the rule."""

@@ -112,9 +112,17 @@ class Pool(Generic[Answer]):
                     yield done.pop(following)()
                     following += 1
         finally:
-            for worker in self.workers:
-                self._end(worker)
-            self.workers.clear()
+            self.dismiss()
+
+    def hire(self, prepare: Callable[[], None]) -> None:
+        """Fork a worker before there is a path for it; it prepares itself meanwhile."""
+        self.workers.append(self._start(prepare))
+
+    def dismiss(self) -> None:
+        """End all workers."""
+        for worker in self.workers:
+            self._end(worker)
+        self.workers.clear()
 
     def _employ(self, waiting: deque[int], paths: Sequence[str], end: int) -> None:
         """Give each free worker a path before `end`; hire as many as are needed."""
@@ -126,7 +134,7 @@ class Pool(Generic[Answer]):
                 free.append(self.workers[-1])
             self._give(free.pop(0), waiting.popleft(), paths)
 
-    def _start(self) -> _Worker:
+    def _start(self, prepare: Callable[[], None] | None = None) -> _Worker:
         task_read, task_write = os.pipe()
         result_read, result_write = os.pipe()
         sys.stdout.flush()
@@ -137,12 +145,12 @@ class Pool(Generic[Answer]):
         if pid == 0:
             for descriptor in (task_write, result_read, *(end for one in self.workers for end in (one.tasks, one.results))):
                 os.close(descriptor)
-            self._serve(task_read, result_write)
+            self._serve(task_read, result_write, prepare)
         os.close(task_read)
         os.close(result_write)
         return _Worker(pid, task_write, result_read)
 
-    def _serve(self, tasks: int, results: int) -> NoReturn:
+    def _serve(self, tasks: int, results: int, prepare: Callable[[], None] | None) -> NoReturn:
         """The child: one path after another until the pipe closes."""
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -150,6 +158,9 @@ class Pool(Generic[Answer]):
             _be_silent()
             limit_process(self.limits)
             gc.freeze()  # what the parent made stays: no collection walks it, and its pages stay shared
+            if prepare is not None:
+                limit_time(self.limits)
+                prepare()
             while True:
                 head = _read_exactly(tasks, _LENGTH.size)
                 if head is None:

@@ -24,7 +24,7 @@ LEVELS = [
     {"policy", "diff"},
     {"api"},
     {"report"},
-    {"verify"},
+    {"verify", "showing"},
     {"pytest_plugin"},
     {"cli"},
     {"__main__"},

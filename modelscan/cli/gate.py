@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import typer
 
 from modelscan.cli.common import usage_error
 from modelscan.errors import ConfigError
-
-if TYPE_CHECKING:
-    from modelscan.policy import Gate
-    from modelscan.settings import Settings
 
 SettingsFileOption = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Settings file instead of the nearest one.")]
 IsolatedOption = Annotated[bool, typer.Option("--isolated", help="Read no settings file.")]
@@ -43,38 +38,6 @@ BudgetOption = Annotated[
 TargetOption = Annotated[
     list[str] | None, typer.Option("--target", metavar="RUNTIME", help="Must run there, such as onnxruntime>=1.17; repeatable.")
 ]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the command line says about the settings."""
-
-    overrides: Mapping[str, Any]
-    file: str | None = None
-    isolated: bool = False
-
-    def settings(self) -> Settings:
-        """The settings that hold, with the formulas of custom layers made known; raises `ConfigError`."""
-        from modelscan import config
-
-        found = config.load(self.overrides, config=self.file, isolated=self.isolated)
-        if found.layers or found.plugins:
-            from modelscan.extend import install
-
-            install(found.layers, found.plugins)
-        return found
-
-    def gate(self, *, with_baseline: bool = True) -> Gate:
-        """The gate of these settings; raises `ConfigError`."""
-        from modelscan.policy import Gate
-
-        return Gate(self.settings(), with_baseline=with_baseline)
-
-    def shown(self) -> str:
-        """The settings as text; raises `ConfigError`."""
-        from modelscan import config
-
-        return config.shown(self.overrides, config=self.file, isolated=self.isolated)
 
 
 def overrides_of(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from modelscan.cli.common import USAGE, Colour, dims_of, emit, inputs_of, style_of, usage_error, usage_errors
+from modelscan.cli.common import Colour, dims_of, emit, inputs_of, style_of, usage_error, usage_errors
 from modelscan.cli.gate import (
     AgainstOption,
     BaselineOption,
     BudgetOption,
-    Choice,
     FailOnOption,
     IgnoreOption,
     IsolatedOption,
@@ -27,9 +25,9 @@ from modelscan.cli.gate import (
 
 if TYPE_CHECKING:
     from modelscan.formats import ReadOptions
-    from modelscan.ledger import ModelReport, Report
-    from modelscan.report.text import Style
-    from modelscan.scan import View as Viewed
+    from modelscan.policy import Gate
+    from modelscan.policy.choice import Choice
+    from modelscan.showing import Showing
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A model file, or a SavedModel folder.")]
 ConfigOption = Annotated[
@@ -74,8 +72,8 @@ def inspect(
 ) -> None:
     """The ledger of one model: layers, shapes, parameters by formula, each proved against the stored bytes."""
     from modelscan.formats import ReadOptions
-    from modelscan.ledger import Report
-    from modelscan.scan import View as Viewed
+    from modelscan.policy.choice import Choice
+    from modelscan.showing import Showing
 
     style = style_of(color)
     architecture, settings_file = split_configs(config)
@@ -89,25 +87,9 @@ def inspect(
             return
         gate = choice.gate()
 
-    def show(report: ModelReport) -> Viewed:
-        judged = gate.apply(Report((report,)))
-        return Viewed(_written(judged, format, style, depth, weights), int(gate.failing(judged) > 0))
-
-    _show(file, ReadOptions(architecture, dims_of(dim or ()), inputs_of(input or ()), values=gate.settings.values), show)
-
-
-def _written(report: Report, format: InspectFormat, style: Style, depth: int | None, weights: bool) -> str:
-    if format is InspectFormat.JSON:
-        from modelscan.report.json import dumps
-
-        return dumps(report.to_dict())
-    if format is InspectFormat.MARKDOWN:
-        from modelscan.report.markdown import ledger_markdown
-
-        return ledger_markdown(report.models[0])
-    from modelscan.report.table import View, render
-
-    return "\n".join([render(report.models[0], style, View(depth, weights)), *report.notes])
+    showing = Showing("inspect", style.columns, style.colour, style.unicode, format.value, depth, weights)
+    options = ReadOptions(architecture, dims_of(dim or ()), inputs_of(input or ()), values=gate.settings.values)
+    _show(file, options, showing, gate, choice if gate.settings.self_contained else None)
 
 
 def explain(
@@ -121,33 +103,23 @@ def explain(
 ) -> None:
     """How a layer's count comes about: each weight as a product, the tensor that confirms it, the factored formula."""
     from modelscan.formats import ReadOptions
-    from modelscan.scan import View as Viewed
+    from modelscan.policy.choice import Choice
+    from modelscan.showing import Showing
 
     style = style_of(color)
     architecture, settings_file = split_configs(config)
+    choice = Choice({}, settings_file, isolated)
     with usage_errors():
-        Choice({}, settings_file, isolated).settings()  # for the formulas of custom layers
-
-    def show(report: ModelReport) -> Viewed:
-        from modelscan.report.explain import explain as derivation
-        from modelscan.report.table import render
-
-        if not report.readable:
-            return Viewed(render(report, style), 1)
-        chosen = None
-        if layer is not None:
-            chosen = [one for one in report.layers if one.path == layer] or [one for one in report.layers if one.name == layer]
-            if not chosen:
-                return Viewed("", USAGE, f"{file} has no layer {layer!r}{_similar(report, layer)}")
-        return Viewed(derivation(report, style, chosen), _status(report))
-
-    _show(file, ReadOptions(architecture, dims_of(dim or ()), inputs_of(input or ())), show)
+        settings = choice.settings()  # for the formulas of custom layers
+    showing = Showing("explain", style.columns, style.colour, style.unicode, layer=layer)
+    options = ReadOptions(architecture, dims_of(dim or ()), inputs_of(input or ()))
+    _show(file, options, showing, None, choice if settings.self_contained else None)
 
 
-def _show(path: str, options: ReadOptions, show: Callable[[ModelReport], Viewed]) -> NoReturn:
-    """Read one file and show it, both in a child process with limits; exit with its status."""
+def _show(path: str, options: ReadOptions, showing: Showing, gate: Gate | None, choice: Choice | None) -> NoReturn:
+    """Read one file and show it, both in a child process with limits; exit with its status. Arguments as for `showing.show`."""
     from modelscan.discover import is_saved_model
-    from modelscan.scan import view
+    from modelscan.showing import show
 
     if not os.path.lexists(path):
         usage_error(f"{path}: no such file or folder")
@@ -155,23 +127,8 @@ def _show(path: str, options: ReadOptions, show: Callable[[ModelReport], Viewed]
         usage_error(f"{path} is a folder and no SavedModel; `modelscan scan` searches folders")
     if options.config is not None and not os.path.isfile(options.config):
         usage_error(f"{options.config}: no such file")
-    shown = view(path, options, show)
+    shown = show(path, options, showing, gate, choice)
     if shown.error is not None:
         usage_error(shown.error)
     emit(shown.text)
     raise typer.Exit(shown.status)
-
-
-def _status(report: ModelReport) -> int:
-    """1 for an unreadable model or a finding of high or above."""
-    from modelscan.model import Severity
-
-    grave = any(Severity(one.severity).rank >= Severity.HIGH.rank for one in report.findings)
-    return int(grave or not report.readable)
-
-
-def _similar(report: ModelReport, name: str) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, [one.path for one in report.layers] + [one.name for one in report.layers], n=3)
-    return f"; did you mean {', '.join(dict.fromkeys(near))}?" if near else ""

@@ -13,7 +13,6 @@ from modelscan.cli.gate import (
     AgainstOption,
     BaselineOption,
     BudgetOption,
-    Choice,
     FailOnOption,
     IgnoreOption,
     IsolatedOption,
@@ -59,6 +58,8 @@ def scan(
     color: ColourOption = Colour.AUTO,
 ) -> None:
     """Findings on many files. Exit status 0: nothing at or above --fail-on; 1: findings or an unreadable model; 2: wrong usage."""
+    from modelscan.policy.choice import Choice
+
     with usage_errors():
         overrides = overrides_of(
             select=select,

@@ -10,9 +10,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 from modelscan.errors import UnreadableFile
+from modelscan.ledger import Plain
 from modelscan.limits import Limits
 from modelscan.model import Model, Shape, StoredTensor
 from modelscan.records import record
@@ -22,7 +23,7 @@ HEAD_BYTES = 4096
 
 
 @record(frozen=True, slots=True)
-class ReadOptions:
+class ReadOptions(Plain):
     """What the user adds to what the file says."""
 
     config: str | None = None
@@ -35,6 +36,11 @@ class ReadOptions:
     """Whether native libraries may derive shapes. Off for a second try after one of them has crashed on the file."""
     values: bool = False
     """Whether the weights themselves are to be read, too."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ReadOptions:
+        """The inverse of `to_dict`."""
+        return cls(**{**data, "inputs": {name: tuple(shape) for name, shape in data["inputs"].items()}})
 
 
 @record(frozen=True, slots=True)
