@@ -6,7 +6,7 @@ from html import escape as quoted
 
 from modelscan.ledger import ModelReport
 from modelscan.model import Verdict
-from modelscan.report.text import MARKS, escape, number, parameters, shapes, share, size
+from modelscan.report.text import MARKS, escape, formula, number, outputs, parameters, share, size, tied
 
 
 def as_html(report: ModelReport) -> str:
@@ -14,14 +14,13 @@ def as_html(report: ModelReport) -> str:
     head = f"<b>{_text(report.path)}</b> · {_text(report.format or 'unreadable')} · {parameters(report.parameters.total)}"
     rows = []
     for layer in report.layers:
-        formula = f"{layer.formula} = {layer.formula_values}" if layer.formula else ""
         name = "&emsp;" * layer.depth + f"{_text(layer.name)} <i>({_text(layer.type)})</i>"
         cells = [
             f"<td style='text-align:left'>{name}</td>",
-            f"<td style='text-align:left'>{_text(shapes(layer.output_shapes))}</td>",
+            f"<td style='text-align:left'>{_text(outputs(layer))}</td>",
             f"<td>{number(layer.parameters)}</td>",
             f"<td>{share(layer.parameters, report.parameters.total)}</td>",
-            f"<td style='text-align:left'>{_text(formula)}</td>",
+            f"<td style='text-align:left'>{_text(f'{formula(layer)}{tied(layer)}')}</td>",
             f"<td title='{_text(layer.verdict)}'>{MARKS[Verdict(layer.verdict)]}</td>",
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.model import Severity, Verdict
 from modelscan.report.findings import grave, gravity, let_pass, place_of
-from modelscan.report.text import MARKS, escape, number, shapes, share, shorten, size
+from modelscan.report.text import MARKS, escape, formula, number, outputs, share, shorten, size, tied
 
 _ROWS = 200
 _FINDINGS = 400
@@ -24,9 +24,9 @@ def ledger_markdown(report: ModelReport) -> str:
     if report.layers:
         lines += ["| Layer (type) | Output shape | Params | Share | Formula | |", "|---|---|---:|---:|---|---|"]
         for layer in report.layers:
-            formula = f"{layer.formula} = {layer.formula_values}" if layer.formula else ""
             name = "&emsp;" * layer.depth + f"{_cell(layer.name)} ({_cell(layer.type)})"
-            cells = (shapes(layer.output_shapes), number(layer.parameters), share(layer.parameters, report.parameters.total), formula)
+            part = share(layer.parameters, report.parameters.total)
+            cells = (outputs(layer), number(layer.parameters), part, f"{formula(layer)}{tied(layer)}")
             lines.append(f"| {name} | {' | '.join(map(_bar, cells))} | {MARKS[Verdict(layer.verdict)]} |")
         lines.append("")
     lines += _findings([report])

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from modelscan.ledger import LayerReport, ModelReport, WeightReport
+from modelscan.ledger import ModelReport, WeightReport
 from modelscan.records import record
 from modelscan.report.findings import finding_lines
-from modelscan.report.text import Style, escape, number, pad, shapes, share, shorten, size, visible, width
+from modelscan.report.text import Style, escape, formula, number, outputs, pad, shapes, share, shorten, size, tied, visible, width
 
 _MARGIN = 2
 _GAP = 2
@@ -36,6 +36,8 @@ class _Row:
     formula: str
     numbers: str
     """The formula's numbers alone, for a terminal that is too narrow for both."""
+    tied: str
+    """What of it is counted elsewhere."""
     mark: str
     dim: bool = False
 
@@ -76,14 +78,12 @@ def _table(report: ModelReport, style: Style, view: View) -> list[str]:
     for drop in ((), (_SHARE,), (_FORMULA,)):  # the share goes before the formula does
         columns = _columns(rows, style.columns, drop)
         shown = [index for index, wide in enumerate(columns) if wide]
-        formula = max(0, style.columns - _MARGIN - sum(columns[index] + _GAP for index in shown) - 3)
+        room = max(0, style.columns - _MARGIN - sum(columns[index] + _GAP for index in shown) - 3)
         if _FORMULA in drop:
-            formula = 0
-        elif formula >= _LEAST_FORMULA:
+            room = 0
+        elif room >= _LEAST_FORMULA:
             break
-    texts = [
-        row.formula if width(row.formula) <= formula else shorten(row.numbers or row.formula, formula) if formula else "" for row in rows
-    ]
+    texts = [_fitted(row, room) if room else "" for row in rows]
     widest = max(map(width, ("Formula", *texts))) if any(texts) else 0
     head = " " * _MARGIN + _joined([pad(_HEADS[i], columns[i], _RIGHT[i]) for i in shown], pad("Formula", widest) if widest else "", " ")
     lines = [style.paint(head, "bold"), " " + style.paint("─" * min(style.columns - 1, width(head)), "dim")]
@@ -94,8 +94,17 @@ def _table(report: ModelReport, style: Style, view: View) -> list[str]:
     return lines
 
 
-def _joined(cells: Sequence[str], formula: str, mark: str) -> str:
-    return (" " * _GAP).join([*cells, *([formula] if formula else [])]) + f" {mark}"
+def _fitted(row: _Row, room: int) -> str:
+    """The formula in this much room: symbols go first, then words; that it counts elsewhere is never lost."""
+    for text in (f"{row.formula}{row.tied}", f"{row.numbers}{row.tied}" if row.numbers else ""):
+        if text and width(text) <= room:
+            return text.strip()
+    brief = " (tied)" if row.tied else ""
+    return shorten(row.numbers or row.formula, room - width(brief)) + brief
+
+
+def _joined(cells: Sequence[str], text: str, mark: str) -> str:
+    return (" " * _GAP).join([*cells, *([text] if text else [])]) + f" {mark}"
 
 
 def _columns(rows: Sequence[_Row], available: int, drop: Sequence[int]) -> list[int]:
@@ -126,12 +135,13 @@ def _rows(report: ModelReport, view: View) -> Iterator[_Row]:
         yield _Row(
             (
                 name,
-                shapes(layer.output_shapes),
+                outputs(layer),
                 number(layer.parameters),
                 "" if layer.container and not folded else share(layer.parameters, total),
             ),
-            _formula(layer),
+            formula(layer),
             layer.formula_values or "",
+            tied(layer),
             layer.verdict,
             (layer.container and not folded) or (layer.verdict == "empty" and not layer.parameters),
         )
@@ -139,17 +149,14 @@ def _rows(report: ModelReport, view: View) -> Iterator[_Row]:
             yield from (_weight_row(one, indent) for one in layer.weights)
     if report.unclaimed:
         yield _Row(
-            ("(no layer)", "", number(sum(one.elements or 0 for one in report.unclaimed)), ""), "stored, claimed by no layer", "", "extra"
+            ("(no layer)", "", number(sum(one.elements or 0 for one in report.unclaimed)), ""),
+            "stored, claimed by no layer",
+            "",
+            "",
+            "extra",
         )
         if view.weights:
             yield from (_weight_row(one, "") for one in report.unclaimed)
-
-
-def _formula(layer: LayerReport) -> str:
-    tied = f" (tied: {number(layer.tied)} counted above)" if layer.tied else ""
-    if layer.formula is None:
-        return "" if not tied else tied.strip()
-    return f"{layer.formula} = {layer.formula_values}{tied}" if layer.formula_values != layer.formula else f"{layer.formula}{tied}"
 
 
 def _weight_row(weight: WeightReport, indent: str) -> _Row:
@@ -157,7 +164,7 @@ def _weight_row(weight: WeightReport, indent: str) -> _Row:
     shown = weight.stored_shape if weight.stored_shape is not None else weight.shape
     stored = f"{shapes([shown]) if shown is not None else '?'} {escape(weight.stored_dtype or '')}".strip()
     text = weight.problem or (" = ".join(part for part in (weight.formula, weight.formula_values) if part))
-    return _Row((name, stored, number(weight.elements), ""), escape(text), "", weight.verdict, True)
+    return _Row((name, stored, number(weight.elements), ""), escape(text), "", "", weight.verdict, True)
 
 
 def _totals(report: ModelReport, style: Style) -> Iterator[str]:

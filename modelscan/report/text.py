@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from modelscan.ledger import LayerReport
 from modelscan.model import Severity, Verdict
 from modelscan.records import record
 
@@ -125,6 +126,23 @@ def shape(value: Sequence[int | str | None] | None) -> str:
 def shapes(values: Iterable[Sequence[int | str | None]]) -> str:
     """One shape, or several separated by commas; `?` for none."""
     return ", ".join(shape(one) for one in values) or "?"
+
+
+def outputs(layer: LayerReport) -> str:
+    """What a layer yields; nothing for a container that only groups layers."""
+    return shapes(layer.output_shapes) if layer.output_shapes or not layer.container else ""
+
+
+def formula(layer: LayerReport) -> str:
+    """Symbols and numbers, once where they are the same; nothing where no formula is known."""
+    if layer.formula is None:
+        return ""
+    return f"{layer.formula} = {layer.formula_values}" if layer.formula_values != layer.formula else layer.formula
+
+
+def tied(layer: LayerReport) -> str:
+    """How much of a layer's count is another layer's, already counted there."""
+    return f" (tied: {number(layer.tied)} counted above)" if layer.tied else ""
 
 
 _COLOURS = {

@@ -11,12 +11,13 @@ import pytest
 from modelscan.ledger import FindingReport, LayerReport, ModelReport, Parameters, Report
 from modelscan.model import Severity
 from modelscan.report.github import github_annotations
+from modelscan.report.html import as_html
 from modelscan.report.json import dumps
 from modelscan.report.junit import junit
 from modelscan.report.markdown import ledger_markdown, scan_markdown
 from modelscan.report.sarif import sarif
-from modelscan.report.table import as_text
-from modelscan.report.text import parameters
+from modelscan.report.table import as_text, render
+from modelscan.report.text import Style, parameters
 from modelscan.rules import all_rules
 from modelscan.scan import scan
 from tests.report.machine import ANNOTATION, ROOT, all_texts, check_all
@@ -212,3 +213,19 @@ def test_every_severity_has_its_place_in_every_format():
 
 def test_one_parameter_is_one():
     assert [parameters(count) for count in (0, 1, 19_082, None)] == ["0 parameters", "1 parameter", "19,082 parameters", "? parameters"]
+
+
+def test_what_counts_elsewhere_is_said_at_every_width():
+    long = {"formula": "units × (inputs + 1)", "formula_values": "1,024 × (1,024 + 1)"}
+    tied = replace(model().layers[0], path="again", tied=15, **long)
+    box = replace(model().layers[0], name="box", type="Scope", container=True, output_shapes=(), formula=None, formula_values=None)
+    one = replace(model(), layers=(box, model().layers[0], tied))
+    for columns in range(80, 140):
+        rows = [line for line in render(one, Style(columns=columns)).split("\n") if "(Dense)" in line]
+        assert ["tied" in row for row in rows] == [False, True], columns
+        assert max(map(len, rows)) <= columns
+    assert "(tied: 15 counted above)" in rows[1]
+    assert "1,024 × (1,024 + 1) (tied" in rows[1]
+    for text in (ledger_markdown(one), as_html(one)):
+        assert text.count("tied: 15") == 1
+        assert "?" not in text

@@ -7,6 +7,7 @@ TensorFlow), and the names of the weights (a PyTorch state_dict, TensorFlow vari
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from modelscan.layers.onnx.flow import Call, Flow
@@ -22,6 +23,8 @@ _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _WRAPPERS = frozenset(("StatefulPartitionedCall", "PartitionedCall", "ReadVariableOp", "resource"))
 _FUSIONS = re.compile(r"^Conv(?:Bn|Add|Mul)Fusion_(?:W|B|BN_B|Add_B|Mul_B)_")
 """What ONNX Runtime's optimiser puts before the names of weights that it folds."""
+_FUSED = "fused "
+"""What it puts before the name of an operator into which it takes an activation."""
 _SUFFIXES = re.compile(
     r"(?:weight|bias|kernel|gamma|beta|running_mean|running_var|moving_mean|moving_variance|weight_[a-z]h_l\d+\w*|bias_[a-z]h_l\d+\w*|"
     r"in_proj_weight|in_proj_bias|embeddings?|scale|zero_point|MatMul|BiasAdd|Conv2D|ReadVariableOp)(?:_[A-Za-z]*quantized|_Q4|_scale|_zp)?",
@@ -51,7 +54,7 @@ def place_of(call: Call) -> Place:
     leaf = call.node.title(call.index)
     if found is not None:
         return found
-    name = call.node.name.split(";")[0]
+    name = call.node.name.split(";")[0].removeprefix(_FUSED)
     parts = tuple(part for part in name.split("/") if part and part not in _WRAPPERS)[:DEEPEST]
     if len(parts) > 1:
         return Place(parts[:-1], (None,) * (len(parts) - 1), parts[-1], rooted=not name.startswith("/"))
@@ -114,8 +117,8 @@ def refined(place: Place, weight: Place) -> Place:
     normalisation was that was folded into it (`bn1`, weight `conv1.weight`) is `conv1`.
     """
     named = ".".join(weight.scope)
-    above = _dotted(place.scope[:-1])
-    around = _dotted(place.scope)
+    above = dotted(place.scope[:-1])
+    around = dotted(place.scope)
     if place.classes and "BatchNorm" in (place.classes[-1] or "") and named != around:
         inner = named.removeprefix(f"{above}." if above else "")
         return _inside(place, place.scope[:-1], inner) if "." not in inner else place
@@ -125,12 +128,22 @@ def refined(place: Place, weight: Place) -> Place:
     return _inside(place, place.scope, inner)
 
 
+def agreed(place: Place, scopes: Mapping[str, tuple[str, ...]]) -> Place:
+    """The place that a weight's name tells (`layer/0/dense`) with the scopes that nodes tell (`layer.0`), found by their dotted form."""
+    for length in range(len(place.scope), 0, -1):
+        told = scopes.get(".".join(place.scope[:length]))
+        if told is not None:
+            scope = (*told, *place.scope[length:])
+            return replace(place, scope=scope, classes=(None,) * len(scope))
+    return place
+
+
 def _inside(place: Place, scope: tuple[str, ...], inner: str) -> Place:
     parts = tuple(inner.split("."))
     return replace(place, scope=(*scope, *parts), classes=(*place.classes[: len(scope)], *(None for _ in parts)))
 
 
-def _dotted(scope: tuple[str, ...]) -> str:
+def dotted(scope: tuple[str, ...]) -> str:
     """The scope as a state_dict writes it; TorchScript repeats the parent's name in that of a numbered child (`layers/layers.0`)."""
     parts: list[str] = []
     for part in scope:
@@ -141,11 +154,9 @@ def _dotted(scope: tuple[str, ...]) -> str:
 
 
 def short(kind: str) -> str:
-    """A module class as people write it: `torch.nn.Linear` for `torch.nn.modules.linear.Linear`."""
+    """A module class as people write it: `torch.nn.Linear` for `torch.nn.modules.linear.Linear`, else the class without its packages."""
     parts = kind.split(".")
-    if parts[:3] == ["torch", "nn", "modules"]:
-        return "torch.nn." + parts[-1]
-    return parts[-1] if parts[0] == "__main__" else kind
+    return ("torch.nn." if parts[:3] == ["torch", "nn", "modules"] else "") + parts[-1]
 
 
 def enclosing(flow: Flow, call: Call) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from modelscan.layers.onnx.arity import PARAMETERS, words
 from modelscan.layers.onnx.axes import Axes
 from modelscan.layers.onnx.catalogue.chains import by_scalar
 from modelscan.layers.onnx.flow import NONE, SCOPE, Call
-from modelscan.layers.onnx.names import Place, enclosing, of_weight, place_of, refined
+from modelscan.layers.onnx.names import Place, agreed, dotted, enclosing, of_weight, place_of, refined
 from modelscan.layers.onnx.site import Found, Setting
 
 ACTIVATIONS = frozenset(
@@ -30,7 +30,7 @@ BOOKKEEPING = frozenset(
     )
 )
 """Operators that are no layer to anybody; of an opaque graph nothing else may be left, so they are shown where they are all there is."""
-COMMON = frozenset(words("Add Mul Concat Sum"))
+COMMON = frozenset(words("Add Mul Concat Sum Flatten"))
 """Layers between activations, bookkeeping between integers."""
 NEAR = 4
 """Nameless operators that are passed over to one with a name."""
@@ -114,6 +114,7 @@ def _of_call(setting: Setting, call: Call) -> Row:
 
 def _place(setting: Setting, made: list[Row]) -> None:
     """Rows without a scope of their own stand beside the layer before them, or in their control-flow body."""
+    _align(made)
     told = [row for row in made if row.place.scope]
     roots = {row.place.scope[0] for row in told if row.place.rooted}
     strip = len(roots) == 1 and all(len(row.place.scope) > 1 for row in told) and len({row.place.scope[1] for row in told}) > 1
@@ -134,6 +135,24 @@ def _place(setting: Setting, made: list[Row]) -> None:
         else:
             around = enclosing(setting.flow, row.calls[0])
             row.place = replace(place, scope=around, classes=(None,) * len(around))
+
+
+def _align(made: list[Row]) -> None:
+    """Places by the names of weights join the scopes that the nodes themselves tell."""
+    scopes: dict[str, tuple[str, ...]] = {}
+    by_weight = []
+    for row in made:
+        if row.place.told:
+            scopes.setdefault(dotted(row.place.scope), row.place.scope)
+        elif row.place.scope:
+            by_weight.append(row)
+    if not by_weight or not scopes:
+        return
+    for scope in tuple(scopes.values()):
+        for length in range(1, len(scope)):
+            scopes.setdefault(dotted(scope[:length]), scope[:length])
+    for row in by_weight:
+        row.place = agreed(row.place, scopes)
 
 
 def _between(setting: Setting, row: Row) -> Place | None:

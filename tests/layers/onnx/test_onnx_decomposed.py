@@ -203,6 +203,40 @@ def test_state_dict_keys_give_scopes_where_nodes_have_none(tmp_path):
     assert [one.path for one in found.layers] == ["net", "net/0", "net/Relu_1"]
 
 
+def test_weights_of_fused_operators_join_the_scopes_of_the_others(tmp_path):
+    """What an optimiser fuses has no scope of its own any more; `layer/0` of a weight's name is `layer.0` of the nodes'."""
+    nodes = [
+        node("MatMul", ["x", "w"], ["a"], name="/encoder/layer.0/dense/MatMul"),
+        node("SkipLayerNormalization", ["a", "x", "encoder.layer.0.norm.weight"], ["b"], name="Skip_0", domain="com.microsoft"),
+        node("FusedGemm", ["b", "v"], ["y"], name="fused /encoder/fc/Gemm", domain="com.microsoft"),
+    ]
+    tensors = [weight("w", 8, 8), weight("encoder.layer.0.norm.weight", 8), weight("v", 8, 8)]
+    found = derived(model(nodes, [info("x", ["N", 8])], [info("y", ["N", 8])], tensors), tmp_path)
+    assert [(one.path, one.type) for one in found.layers] == [
+        ("encoder", "Scope"),
+        ("encoder/layer.0", "Scope"),
+        ("encoder/layer.0/dense", "Dense"),
+        ("encoder/layer.0/norm", "SkipLayerNormalization"),
+        ("encoder/fc", "Dense"),
+    ]
+
+
+def test_classes_are_named_without_their_packages(tmp_path):
+    one = node("Relu", ["x"], ["y"], name="node_relu")
+    one.metadata_props.add(key="pkg.torch.onnx.name_scopes", value="['', 'act', 'relu']")
+    classes = "['models.net.Net', 'transformers.activations.ReLUSquared', 'aten.relu.default']"
+    one.metadata_props.add(key="pkg.torch.onnx.class_hierarchy", value=classes)
+    found = derived(model([one], [X], [Y]), tmp_path)
+    assert [(layer.path, layer.type) for layer in found.layers] == [("act", "ReLUSquared")]
+
+
+def test_masks_that_are_laid_out_anew_are_no_layers(tmp_path):
+    nodes = [node("Flatten", ["m"], ["f"], name="flat"), node("Relu", ["x"], ["y"], name="act"), node("Flatten", ["y"], ["z"], name="out")]
+    outputs = [info("z", ["N", 32]), info("f", ["N", 3], INT64)]
+    found = derived(model(nodes, [X, info("m", ["N", 3], INT64)], outputs), tmp_path)
+    assert [one.path for one in found.layers] == ["act", "out"]
+
+
 def test_paths_are_unique(tmp_path):
     nodes = [node("Relu", ["x"], ["a"], name="act"), node("Relu", ["a"], ["y"], name="act")]
     found = derived(model(nodes, [X], [Y]), tmp_path)
