@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelscan.layers.onnx.arity import PARAMETERS
 from modelscan.layers.onnx.catalogue.embedding import is_weight
+from modelscan.layers.onnx.catalogue.rotary import is_table
 from modelscan.layers.onnx.flow import NONE, SCOPE, Call
 from modelscan.layers.onnx.site import LAYERS, Draft, Found, Setting, Site
 
@@ -26,6 +29,8 @@ def recognise(setting: Setting) -> list[Found]:
         one = function(site) if function is not None else None
         if one is None and weighted:
             one = _opaque(site)
+        if one is not None and is_table(setting, one):
+            one.type, one.drafts = "Buffer", [replace(draft, counted=False) for draft in one.drafts]
         if one is not None and (one.drafts or one.observations or one.fused):
             setting.taken.update(other.index for other in (one.call, *one.fused))
             found.append(one)

@@ -32,6 +32,8 @@ BOOKKEEPING = frozenset(
 """Operators that are no layer to anybody; of an opaque graph nothing else may be left, so they are shown where they are all there is."""
 COMMON = frozenset(words("Add Mul Concat Sum Flatten"))
 """Layers between activations, bookkeeping between integers."""
+SHORTER = {"RotaryEmbedding": "rotary"}
+"""What a layer goes by that is made of several operators, where that is not its type."""
 NEAR = 4
 """Nameless operators that are passed over to one with a name."""
 FANNED = 16
@@ -86,8 +88,8 @@ def _is_layer(setting: Setting, call: Call) -> bool:
 def _of_layer(setting: Setting, found: Found) -> Row:
     calls = sorted([found.call, *found.fused], key=lambda call: call.index)
     place = place_of(found.call)
-    if found.fused and not found.drafts:
-        place = replace(place, leaf=found.type.lower())
+    if found.fused and not any(draft.counted for draft in found.drafts):
+        place = replace(place, leaf=SHORTER.get(found.type, found.type.lower()))
     named = _by_weights(setting, found)
     if named is not None:
         place = replace(named, leaf=place.leaf) if not place.told else refined(place, named) if not named.rooted else place

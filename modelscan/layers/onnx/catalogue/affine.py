@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelscan.layers.onnx.catalogue.chains import closed, producer, source
+from modelscan.layers.onnx.catalogue.chains import closed, follower, producer, source
 from modelscan.layers.onnx.catalogue.common import vector_axis
 from modelscan.layers.onnx.catalogue.decomposed import MEANS, Normal, grouped, normal, root
 from modelscan.layers.onnx.catalogue.embedding import is_weight
@@ -107,10 +107,10 @@ def _mean(setting: Setting, value: int) -> list[Call]:
 
 def _shift(site: Site, view: View) -> tuple[Call, int] | None:
     """The addition of a stored vector of the same form right behind."""
-    after = site.only_user(site.output)
+    after, value = follower(site.setting, site.output, [])
     if after is None or after.op != "Add" or len(after.inputs) != 2 or not after.outputs:
         return None
-    other = after.inputs[1] if after.inputs[0] == site.output else after.inputs[0]
+    other = after.inputs[1] if after.inputs[0] == value else after.inputs[0]
     held = site.setting.views.get(other)
     if held is None or held.elements < 2:
         return None
@@ -156,7 +156,7 @@ def plain_norm(site: Site) -> Found | None:
     pattern = normal(site.setting, site.output)
     if pattern is None or not pattern.calls or pattern.calls[0] is not site.call:
         return None
-    after = site.only_user(site.output)
+    after, _ = follower(site.setting, site.output, [])
     if after is not None and after.op == "Mul" and any(value in site.setting.views for value in after.inputs):
         return None
     kept = closed(site.setting, pattern.calls, (site.output,))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from modelscan.layers.onnx.arity import words
 from modelscan.layers.onnx.flow import NONE, Call
 from modelscan.layers.onnx.site import Setting
 
-PASSING = frozenset(("Cast", "Identity", "Dropout"))
-LAYOUT = frozenset(
-    ("Cast", "Identity", "Dropout", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "Expand", "Flatten", "·scope:alias")
+PASSING = frozenset(
+    words("Cast Identity Dropout QuantizeLinear DequantizeLinear com.microsoft:QuantizeLinear com.microsoft:DequantizeLinear")
 )
+"""Operators behind which a value is the same, but for its element type."""
+LAYOUT = PASSING | frozenset(words("Reshape Squeeze Unsqueeze Transpose Slice Gather Expand Flatten ·scope:alias"))
 """Operators that only lay elements out anew; the first input is what they lay out."""
 SCALED = frozenset(("Mul", "Div", "Add", "Sub", "Max", "Min", "Pow", "Clip"))
 FAR = 10
@@ -38,6 +40,17 @@ def source(setting: Setting, value: int) -> int:
             return value
         value = setting.flow.calls[number].inputs[0]
     return value
+
+
+def follower(setting: Setting, value: int, passed: list[Call]) -> tuple[Call | None, int]:
+    """The one call that takes a value, and the operand as it takes it; type conversions are passed over (and noted)."""
+    for _ in range(FAR):
+        found = setting.flow.users(value) if value != NONE and value not in setting.flow.escapes else []
+        if len(found) != 1 or found[0].op not in PASSING or not found[0].outputs:
+            return (found[0] if len(found) == 1 else None), value
+        passed.append(found[0])
+        value = found[0].outputs[0]
+    return None, value
 
 
 def scalar(setting: Setting, value: int) -> bool:
@@ -72,9 +85,10 @@ def users(setting: Setting, value: int, passed: list[Call]) -> list[Call]:
 
 
 def closed(setting: Setting, calls: list[Call], results: tuple[int, ...]) -> list[Call]:
-    """Of calls that a pattern gathered, those whose results nobody outside of it takes."""
-    inside = {call.index for call in calls}
+    """Of calls that a pattern gathered, those whose results nobody outside of it takes; type conversions between them belong to it."""
     flow = setting.flow
+    calls = _with_conversions(setting, calls)
+    inside = {call.index for call in calls}
     while True:
         open_ones = {
             call.index
@@ -90,3 +104,19 @@ def closed(setting: Setting, calls: list[Call], results: tuple[int, ...]) -> lis
         if not open_ones:
             return [call for call in calls if call.index in inside]
         inside -= open_ones
+
+
+def _with_conversions(setting: Setting, calls: list[Call]) -> list[Call]:
+    """The calls with the type conversions from one of them to another."""
+    flow = setting.flow
+    known = {call.index: call for call in calls}
+    for call in calls:
+        for value in call.inputs:
+            between: list[Call] = []
+            number = flow.producer[value] if value != NONE else NONE
+            while number != NONE and flow.calls[number].op in PASSING and len(between) < FAR:
+                between.append(flow.calls[number])
+                number = flow.producer[between[-1].inputs[0]] if between[-1].inputs and between[-1].inputs[0] != NONE else NONE
+            if number in known:
+                known.update((one.index, one) for one in between)
+    return list(known.values())

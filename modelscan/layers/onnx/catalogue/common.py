@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelscan.layers.onnx.catalogue.chains import PASSING
 from modelscan.layers.onnx.demands import title
 from modelscan.layers.onnx.evidence import Quantity, extent
 from modelscan.layers.onnx.flow import NONE, Call
@@ -11,7 +12,7 @@ from modelscan.model import Observation
 
 CHAIN = 4
 """So many operators may stand between a product and the addition of its bias."""
-TRANSPARENT = frozenset(("Cast", "Identity", "DequantizeLinear", "com.microsoft:DequantizeLinear"))
+TRANSPARENT = PASSING - {"Dropout"}
 
 
 def contradiction(site: Site, message: str) -> Observation:

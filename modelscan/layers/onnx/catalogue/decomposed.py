@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from modelscan.layers.onnx.catalogue.chains import LAYOUT, by_scalar, closed, producer, scalar, source, users
+from modelscan.layers.onnx.catalogue.chains import LAYOUT, by_scalar, closed, follower, producer, scalar, source, users
 from modelscan.layers.onnx.flow import Call
 from modelscan.layers.onnx.macs import products
 from modelscan.layers.onnx.site import Found, Setting, Site, layer
@@ -133,9 +133,10 @@ def gated(site: Site) -> Found | None:
     if not any(call.op in _GATES for call in kept):
         return None
     found = Found(kind, site.call, inputs=(x,), output=site.output)
-    after = site.only_user(site.output)
-    if after is not None and by_scalar(setting, after) == site.output and after.op in ("Mul", "Div"):
-        kept.append(after)
+    passed: list[Call] = []
+    after, value = follower(setting, site.output, passed)
+    if after is not None and by_scalar(setting, after) == value and after.op in ("Mul", "Div"):
+        kept += [*passed, after]
         found.output = after.outputs[0]
     found.fused = [call for call in kept if call is not site.call]
     return found
@@ -143,7 +144,7 @@ def gated(site: Site) -> Found | None:
 
 def _inside(setting: Setting, value: int) -> tuple[list[int], list[Call]]:
     """Values that a factor of an activation may be a function of alone, nearest first, and the calls down to them."""
-    roots, ways = [value], [value]
+    roots, ways = [source(setting, value)], [value]
     calls: list[Call] = []
     while ways and len(calls) < FAR:
         call = producer(setting, ways.pop(0))

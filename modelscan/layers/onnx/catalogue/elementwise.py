@@ -8,6 +8,7 @@ from modelscan.layers.onnx.catalogue.chains import PASSING
 from modelscan.layers.onnx.catalogue.common import run_time_scale
 from modelscan.layers.onnx.catalogue.decomposed import gated
 from modelscan.layers.onnx.catalogue.embedding import is_weight
+from modelscan.layers.onnx.catalogue.rotary import rotary
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
 from modelscan.layers.onnx.flow import NONE
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
@@ -40,7 +41,7 @@ def prelu(site: Site) -> Found | None:
 def elementwise(site: Site) -> Found | None:
     """Vectors and tables beside an activation; a single element is an exponent, an epsilon or a factor and no weight."""
     if site.call.op in ("Mul", "Div"):
-        pattern = (scaled(site) or gated(site) if site.call.op == "Mul" else None) or plain_norm(site)
+        pattern = (rotary(site) or scaled(site) or gated(site) if site.call.op == "Mul" else None) or plain_norm(site)
         if pattern is not None:
             return pattern
     if run_time_scale(site, site.output) is not None:
