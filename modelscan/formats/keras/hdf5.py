@@ -14,7 +14,7 @@ from modelscan.formats.keras.legacy import LegacyWeights, text_attribute
 from modelscan.formats.keras.listing import layers_of
 from modelscan.formats.keras.mapping import CONTAINERS
 from modelscan.formats.keras.objects import note_objects
-from modelscan.formats.keras.store import SIGNATURE, Store, load, open_store, superblock_end
+from modelscan.formats.keras.store import SIGNATURE, Store, read_store, superblock_end
 from modelscan.limits import Limits
 from modelscan.model import Layer, Model, Observation, StoredTensor
 from modelscan.source import LocalFile, Source, parent_folder
@@ -35,11 +35,8 @@ def read(artifact: Artifact, limits: Limits) -> Model:
     if artifact.source is None:
         raise UnreadableFile("not-a-regular-file", "a folder is no HDF5 file")
     seen: list[Observation] = []
-    if artifact.name.endswith(".json"):
-        store = _shards(artifact, limits, seen)
-    else:
-        store = open_store(artifact.source, 0, None, seen)
-        load(store, limits, seen)
+    index = artifact.name.endswith(".json")
+    store = _shards(artifact, limits, seen) if index else read_store(artifact.source, 0, None, limits, seen)
     top = store.attributes.get("", {})
     given = _given_config(artifact, limits, seen)
     config = given if given is not None else _document(top, "model_config", limits, seen)
@@ -171,16 +168,13 @@ def _shards(artifact: Artifact, limits: Limits, seen: list[Observation]) -> Stor
     source = artifact.source
     assert source is not None  # noqa: S101 - `read` has refused folders
     index = parse_json(source.read(0, min(source.size, limits.json_bytes + 1)), artifact.name, limits, seen)
-    whole = Store(None, 0, 0, None)
+    whole = Store(0, 0, None)
     folder = parent_folder(artifact.path)
     for name in weights.shard_names(index):
         if folder.size(name) is None:
             seen.append(Observation("missing-shard", f"the index names the shard {name}, which is not there", where=artifact.name))
             continue
-        part = open_store(folder.open(name), 0, name, seen)
-        part.beside = name
-        load(part, limits, seen)
-        weights.merge(whole, part)
+        weights.merge(whole, read_store(folder.open(name), 0, name, limits, seen, beside=name))
     return whole
 
 

@@ -44,3 +44,8 @@ def stored_blocks(model: Block) -> list[Block]:
     if model.kind is BlockKind.SEQUENTIAL and blocks and blocks[0].class_name == "InputLayer":
         return blocks[1:]
     return blocks
+
+
+def natural(name: str) -> tuple[int, int, str]:
+    """Sort key: numbers as numbers, before and apart from words."""
+    return (0, int(name), "") if name.isdecimal() and len(name) < 20 else (1, 0, name)

@@ -24,7 +24,7 @@ _KINDS = {"f": "float", "i": "int", "u": "uint", "c": "complex"}
 def npz_store(source: Source, start: int | None, member: str, limits: Limits, seen: list[Observation]) -> Store:
     """The arrays of an npz file as a weights tree."""
     inner = Archive(source, limits, seen)
-    store = Store(None, start or 0, source.size, member)
+    store = Store(start or 0, source.size, member)
     for name in inner.members:
         path = name.removesuffix(".npy")
         try:

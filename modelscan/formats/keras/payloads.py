@@ -9,7 +9,8 @@ import h5py
 
 from modelscan.errors import UnreadableFile
 from modelscan.formats import Artifact
-from modelscan.formats.keras.store import Store, open_store
+from modelscan.formats.keras.library import open_file
+from modelscan.formats.keras.store import begin
 from modelscan.formats.payload import BLOCK, raw_blocks
 from modelscan.limits import Limits
 from modelscan.model import Observation, StoredTensor
@@ -37,9 +38,9 @@ def hdf5_blocks(artifact: Artifact, tensor: StoredTensor, limits: Limits, source
         return
     seen: list[Observation] = []
     for source, start in sources(artifact, limits):
-        store: Store = open_store(source, start, None, seen)
+        file = open_file(begin(source, start, None, seen))
         try:
-            dataset = store.file.get(tensor.name)
+            dataset = file.get(tensor.name)
             if isinstance(dataset, h5py.Dataset) and not (dataset.dtype.kind in "OSUV" or dataset.external or dataset.is_virtual):
                 yield from _rows(dataset)
                 return

@@ -10,7 +10,7 @@ from modelscan.formats import Artifact
 from modelscan.formats.keras.document import parse_json
 from modelscan.formats.keras.listing import layers_of
 from modelscan.formats.keras.mapping import TreeMapping, tree_layers
-from modelscan.formats.keras.store import Store, load, open_store
+from modelscan.formats.keras.store import Store, read_store
 from modelscan.formats.keras.zipped import Archive
 from modelscan.limits import Limits
 from modelscan.model import Layer, Model, Observation, StoredTensor
@@ -55,8 +55,7 @@ def _check_crc(archive: Archive, name: str, source: Source, artifact: Artifact, 
 
 
 def _hdf5(source: Source, start: int | None, member: str | None, limits: Limits, seen: list[Observation]) -> Store:
-    store = open_store(source, start or 0, member, seen)
-    load(store, limits, seen)
+    store = read_store(source, start or 0, member, limits, seen)
     return store if start is not None else _without_offsets(store)
 
 
@@ -71,7 +70,7 @@ def _without_offsets(store: Store) -> Store:
 def _shards_of(index: Any, archive: Archive, artifact: Artifact, limits: Limits, seen: list[Observation]) -> Store:
     """All shards that the index names, as one tree."""
     files = shard_names(index)
-    whole = Store(None, 0, 0, INDEX)
+    whole = Store(0, 0, INDEX)
     for name in files:
         if name not in archive.members:
             seen.append(Observation("missing-shard", f"the index names the shard {name}, which is not there", where=INDEX))

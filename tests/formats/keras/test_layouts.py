@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import modelscan
-from modelscan.formats.keras.store import load, open_store
+from modelscan.formats.keras.store import read_store
 from modelscan.limits import DEFAULT
 from modelscan.source import LocalFile
 
@@ -266,7 +266,6 @@ def test_attributes_of_types_that_keras_never_writes_are_not_read(tmp_path):
     sequences[0] = np.arange(3, dtype=np.int32)
     with h5py.File(path, "a") as file:
         file["model_weights"].attrs.create("sequences", sequences, dtype=h5py.vlen_dtype(np.int32))
-    store = open_store(LocalFile(path), 0, None, [])
-    load(store, DEFAULT, [])
+    store = read_store(LocalFile(path), 0, None, DEFAULT, [])
     assert store.attributes["model_weights"]["sequences"] is None
     assert modelscan.inspect(path).layers == healthy.layers
