@@ -105,7 +105,7 @@ def _solve(specs: Iterable[WeightSpec], claims: dict[str, list[Claim]]) -> tuple
 
 def _rows(spec: WeightSpec, claims: Iterable[Claim], seen: set[Share]) -> Iterator[Row]:
     claims = tuple(claims)
-    if not claims and spec.embedded:
+    if not claims and (spec.embedded or spec.added):
         yield Row(spec, None, Verdict.MATCH if _witnessed(spec) else Verdict.INFERRED)
         return
     if not claims:

@@ -120,6 +120,8 @@ class WeightSpec:
     """True when a file without it is still right (a state that not every version stores)."""
     embedded: bool = False
     """Whether the values stand in an attribute of the operator (tree ensembles): counted by formula, no stored tensor is compared."""
+    added: bool = False
+    """Whether loading makes it anew where the file leaves it out (LoRA's matrices, merged into the kernel on saving): counted even so."""
 
     @property
     def term(self) -> Term:

@@ -73,3 +73,17 @@ class Block:
     """`output_layers`, flattened in order."""
     wrapped: Mapping[str, Block] = field(default_factory=dict)
     """Whole models that a wrapper holds, by the hyperparameter that they stand in (`layer`, `backward_layer`)."""
+
+    @property
+    def trainable(self) -> bool:
+        """Its own switch."""
+        return self.config.get("trainable", True) is not False
+
+
+def frozen_as_a_whole(model: Block, version: str | None) -> bool:
+    """Whether the switch of an outermost model freezes all that is in it.
+
+    Only that of a functional one of Keras 3 does (`keras/src/models/functional.py`, `functional_from_config`); `Sequential.from_config`
+    and tf.keras pass over it.
+    """
+    return model.kind is BlockKind.FUNCTIONAL and not model.trainable and not (version or "").startswith(("0.", "1", "2."))

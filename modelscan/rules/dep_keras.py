@@ -285,3 +285,30 @@ class ArchiveExpected(Rule):
         if subject.model is not None and subject.model.format == "keras-h5" and subject.path.endswith(".keras"):
             error = "Please ensure the file is an accessible `.keras` zip file."
             yield self.finding(f"the file is HDF5; Keras 3 does not load it under this name: {error}")
+
+
+class NamelessBfloat16(Rule):
+    """The weights are bfloat16 in a layout that does not say so.
+
+    What it does:
+        Looks for bfloat16 weights where a file tells them as two opaque bytes each: in the HDF5 layout of every version, and in the
+        archives of tf-keras. Keras 3 writes the type's name beside such weights in its archives.
+
+    Why it matters:
+        No version of Keras reads them back: loading fails with `No cast function available.`
+
+    Example:
+        A model of the policy `bfloat16`, saved as `.h5`.
+
+    What to do:
+        Save it as `.keras` with Keras 3, or convert it to float32 before it is saved.
+
+    References:
+        `keras/src/saving/saving_lib.py`, `H5Entry`.
+    """
+
+    code = "DEP111"
+    name = "nameless-bfloat16"
+    severity = Severity.INFO
+    formats = ("keras",)
+    help = "save it as .keras with Keras 3"

@@ -96,6 +96,9 @@ def _all(model: Model, root: Block) -> Iterator[Reason]:
         yield from _compiled(model)
     for block in _below(root):
         yield from _any_version(block)
+    if any(one.dtype == "bfloat16" for one in model.tensors) and (major < 3 or model.format == "keras-h5"):
+        for framework in (KERAS_2, KERAS_3):
+            yield "nameless-bfloat16", framework, "No cast function available.", None
 
 
 def _file(model: Model, root: Block) -> Iterator[Reason]:

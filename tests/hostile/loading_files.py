@@ -97,3 +97,10 @@ def keras_compiled_with_mse(folder: Path) -> Path:
 @noted("archive-expected")
 def keras_hdf5_by_another_name(folder: Path) -> Path:
     return legacy_h5(folder / "model.keras")
+
+
+@noted("nameless-bfloat16")
+def keras_bfloat16_as_opaque_bytes(folder: Path) -> Path:
+    kernel, bias = (array.astype("f4").view("u4").__rshift__(16).astype("u2").view("V2") for array in arrays((4, 3), (3,)))
+    groups = {"dense": {"dense/kernel:0": kernel, "dense/bias:0": bias}}
+    return legacy_h5(folder / "model.h5", legacy_config(first_dense(dtype="bfloat16")), groups)

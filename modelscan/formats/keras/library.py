@@ -217,6 +217,8 @@ def _dtype(dataset: h5d.DatasetID, store: Store) -> tuple[str, int, bool]:
             named = h5py.Dataset(dataset).attrs["dtype"]
             text = named.decode() if isinstance(named, bytes) else str(named)
             return text, dtype.itemsize, True
+        if dtype.itemsize == 2:  # the HDF5 layout of all versions, and tf-keras' archives, give bfloat16 no name
+            return "bfloat16", 2, True
         return f"void{8 * dtype.itemsize}", dtype.itemsize, False
     if dtype.kind in "OSU":
         return ("string" if dtype.kind != "O" or h5py.check_string_dtype(dtype) else "object"), dtype.itemsize, False

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from modelscan.model import Claim, Layer
-from modelscan.topology import Block, BlockKind, TensorRef
+from modelscan.topology import Block, BlockKind, TensorRef, frozen_as_a_whole
 
 
 def layers_of(model: Block, claims: Mapping[str, tuple[Claim, ...]], version: str | None) -> tuple[Layer, ...]:
     """All layers below `model`; nested models are containers followed by their layers.
 
     Which weights are trainable is said by the switches of the layers themselves. Setting a model's switch sets those of its layers, and
-    these are what loading restores; the model's own counts only for an outermost functional one of Keras 3
-    (`keras/src/models/functional.py`, `functional_from_config`; `Sequential.from_config` and tf.keras pass over it).
+    these are what loading restores; see `topology.frozen_as_a_whole` for the one model whose own counts.
 
     Args:
         model: the outermost block.
         claims: what is stored for each block, by path; the outermost model's own under `""`.
         version: the writer's version of Keras.
     """
-    frozen = model.kind is BlockKind.FUNCTIONAL and not _trainable(model) and not (version or "").startswith(("0.", "1", "2."))
-    return tuple(_below(model, claims, 0, not frozen))
+    return tuple(_below(model, claims, 0, not frozen_as_a_whole(model, version)))
 
 
 def _below(model: Block, claims: Mapping[str, tuple[Claim, ...]], depth: int, trainable: bool) -> Iterator[Layer]:
@@ -33,7 +31,7 @@ def _below(model: Block, claims: Mapping[str, tuple[Claim, ...]], depth: int, tr
         follows = (previous,) if previous and model.kind is BlockKind.SEQUENTIAL else ()
         inbound = tuple(_inbound(block, paths)) if model.kind is BlockKind.FUNCTIONAL else follows
         previous = block.path
-        own = trainable and (_trainable(block) or bool(block.blocks))
+        own = trainable and (block.trainable or bool(block.blocks))
         yield Layer(
             name=block.name,
             path=block.path,
@@ -47,10 +45,6 @@ def _below(model: Block, claims: Mapping[str, tuple[Claim, ...]], depth: int, tr
         )
         if block.blocks:
             yield from _below(block, claims, depth + 1, trainable)
-
-
-def _trainable(block: Block) -> bool:
-    return block.config.get("trainable", True) is not False
 
 
 def _inbound(block: Block, paths: Mapping[str, str]) -> list[str]:

@@ -19,18 +19,18 @@ from modelscan.layers.keras import (
     reshaping,
     wrappers,
 )
-from modelscan.layers.keras.deriving import Deriver, Result
+from modelscan.layers.keras.deriving import Deriver, Result, switched
 from modelscan.layers.keras.forms import fits, other_forms
 from modelscan.layers.keras.infer import inferred
 from modelscan.layers.keras.modern import modern_class
 from modelscan.layers.keras.nested import distributed
-from modelscan.layers.keras.pairing import paired
+from modelscan.layers.keras.pairing import by_place, paired
 from modelscan.layers.keras.propagate import Propagation
 from modelscan.layers.keras.registry import CATALOGUE
 from modelscan.limits import Limits
 from modelscan.model import Claim, Kind, Layer, Model, Observation, TensorInfo, WeightSpec
 from modelscan.targets.loading import PLAIN, obstacles
-from modelscan.topology import Block
+from modelscan.topology import Block, frozen_as_a_whole
 
 __all__ = ["derive"]
 
@@ -65,6 +65,8 @@ def derive(model: Model, limits: Limits) -> Model:
     if not any(one.kind is Kind.WEIGHT for one in model.tensors):
         _unbuilt(propagation)
     layers = tuple(_layer(one, propagation.results.get(one.path), claims.get(one.path, one.claims), first) for one in model.layers)
+    if not frozen_as_a_whole(model.graph, version):
+        layers = tuple(switched(deriver, one) for one in layers)
     return replace(
         model,
         layers=layers,
@@ -125,14 +127,19 @@ def _layer(layer: Layer, result: Result | None, claims: tuple[Claim, ...], first
     if result.waiting and not claims and result.specs:
         return replace(shown, specs=(), note=NEVER_BUILT)
     specs, owned = _form(layer.type, result, claims, first_version)
-    return replace(
-        shown,
-        specs=specs,
-        claims=owned,
-        positions=result.positions,
-        extra_macs=result.extra_macs,
-        note=result.note,
-    )
+    note = result.note
+    if any(spec.added for spec in specs):
+        specs, note = _with_added(specs, owned, note)
+    return replace(shown, specs=specs, claims=owned, positions=result.positions, extra_macs=result.extra_macs, note=note)
+
+
+def _with_added(specs: tuple[WeightSpec, ...], claims: tuple[Claim, ...], note: str | None) -> tuple[tuple[WeightSpec, ...], str | None]:
+    """What loading makes anew where an archive holds it merged; in the HDF5 layout it is a weight like any other."""
+    if claims and not by_place(claims):
+        return tuple(replace(spec, added=False) for spec in specs), note
+    merged = [spec.term.value or 0 for spec in specs if spec.added]
+    text = f"LoRA: its {sum(merged):,} elements are merged into the kernel of this file, a loaded model holds them besides"
+    return specs, f"{note}; {text}" if note else text
 
 
 def _inputs(model: Block, propagation: Propagation) -> tuple[TensorInfo, ...]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from modelscan.formula import Dim, const, dim
+from modelscan.layers.keras.core import equation_parts
 from modelscan.layers.keras.registry import Config, Derived
 from modelscan.model import WeightSpec
 
@@ -52,6 +53,8 @@ def _quantised(c: Config, derived: Derived, mode: str) -> Derived:
             for one in ("inputs", "kernel", "outputs_grad"):
                 weights += [c.weight(f"{one}_scale", dtype=None), c.weight(f"{one}_amax_history", history, dtype=None)]
         return replace(derived, weights=weights)
+    if name in ("gptq", "awq"):
+        return _calibrated(c, derived, name, argument)
     if name not in ("int8", "int4"):
         return derived
     found: list[WeightSpec] = []
@@ -76,8 +79,7 @@ def _packed(c: Config, spec: WeightSpec, name: str, argument: str) -> tuple[Weig
     dims = spec.dims
     if name == "int4":
         at = 0 if reverse or (not table and c.version is not None and c.version < (3, 14)) else len(dims) - 1
-        half = dim(f"⌈{dims[at]}/2⌉", _divided_up(dims[at], 2), "dtype policy")
-        dims = (*dims[:at], half, *dims[at + 1 :])
+        dims = (*dims[:at], _half(dims[at]), *dims[at + 1 :])
     packed = replace(spec, dims=dims, dtype="int8", trainable=False, logical=spec.dims if name == "int4" else None)
     block = int(argument) if argument.lstrip("-").isdecimal() else -1
     if c.type == "EinsumDense" and name == "int4":
@@ -87,19 +89,14 @@ def _packed(c: Config, spec: WeightSpec, name: str, argument: str) -> tuple[Weig
     kept, grouped = (spec.dims[0], spec.dims[1]) if table and not reverse else (spec.dims[1], spec.dims[0])
     if name == "int8" or block <= 0:
         return packed, [c.weight(f"{spec.role}_scale", kept, trainable=False, dtype=None)]
-    blocks = dim(f"⌈{grouped}/{block}⌉", _divided_up(grouped, block), "dtype policy")
+    blocks = _groups(grouped, block)
     shape = (kept, blocks) if table and not reverse else (blocks, kept)
-    return packed, [
-        c.weight(f"{spec.role}_scale", *shape, trainable=False, dtype=None),
-        c.weight(f"{spec.role}_zero", *shape, trainable=False, dtype=None),
-        c.weight("g_idx", grouped, trainable=False, dtype=None),
-    ]
+    scales = [c.weight(f"{spec.role}_{word}", *shape, trainable=False, dtype=None) for word in ("scale", "zero")]
+    return packed, scales if reverse else [*scales, c.weight("g_idx", grouped, trainable=False, dtype=None)]
 
 
-def _packed_einsum(c: Config, spec: WeightSpec, block: int) -> tuple[WeightSpec, list[WeightSpec]]:
-    """Four-bit kernels of an EinsumDense are flattened to two dimensions, contracted axes by kept ones, before they are packed."""
-    from modelscan.layers.keras.core import equation_parts
-
+def _rows_and_columns(c: Config, spec: WeightSpec) -> tuple[Dim, Dim]:
+    """A kernel of an EinsumDense as a matrix: contracted axes by kept ones."""
     _, kernel, right, _ = equation_parts(str(c.get("equation")))
     rows, columns = const(1), const(1)
     for letter, one in zip(kernel, spec.dims, strict=True):
@@ -107,16 +104,61 @@ def _packed_einsum(c: Config, spec: WeightSpec, block: int) -> tuple[WeightSpec,
             columns = columns * one
         else:
             rows = rows * one
-    half = dim(f"⌈{columns}/2⌉", _divided_up(columns, 2), "dtype policy")
-    groups = dim(f"⌈{rows}/{block}⌉", _divided_up(rows, block), "dtype policy") if block > 0 else const(1)
-    packed = replace(spec, dims=(rows, half), dtype="int8", trainable=False, logical=spec.dims)
-    extra = [c.weight("kernel_scale", groups, columns, trainable=False, dtype=None)]
-    if block > 0:
-        extra += [
-            c.weight("kernel_zero", groups, columns, trainable=False, dtype=None),
-            c.weight("g_idx", rows, trainable=False, dtype=None),
-        ]
-    return packed, extra
+    return rows, columns
+
+
+def _packed_einsum(c: Config, spec: WeightSpec, block: int) -> tuple[WeightSpec, list[WeightSpec]]:
+    """Four-bit kernels of an EinsumDense, which Keras flattens to a matrix before it packs them; until 3.13 it did not."""
+    if c.version is not None and c.version < (3, 14):
+        _, kernel, right, _ = equation_parts(str(c.get("equation")))
+        at = next((axis for axis, letter in enumerate(kernel) if letter not in right), 0)
+        dims = (*spec.dims[:at], _half(spec.dims[at]), *spec.dims[at + 1 :])
+        packed = replace(spec, dims=dims, dtype="int8", trainable=False, logical=spec.dims)
+        return packed, [c.weight("kernel_scale", *_einsum_scale(c, spec.dims), trainable=False, dtype=None)]
+    rows, columns = _rows_and_columns(c, spec)
+    packed = replace(spec, dims=(rows, _half(columns)), dtype="int8", trainable=False, logical=spec.dims)
+    if block <= 0:
+        return packed, [c.weight("kernel_scale", columns, trainable=False, dtype=None)]
+    groups = _groups(rows, block)
+    scales = [c.weight(f"kernel_{word}", groups, columns, trainable=False, dtype=None) for word in ("scale", "zero")]
+    return packed, [*scales, c.weight("g_idx", rows, trainable=False, dtype=None)]
+
+
+def _calibrated(c: Config, derived: Derived, name: str, argument: str) -> Derived:
+    """GPTQ and AWQ: the kernel transposed in whole bytes, two numbers to each where they have four bits, scales by groups of inputs."""
+    bits, _, size = argument.partition("/")
+    kernel = next((one for one in derived.weights if one.role == "kernel"), None)
+    if kernel is None or (c.type == "EinsumDense" and len(kernel.dims) not in (2, 3)):
+        return derived
+    rows, columns = kernel.dims if c.type == "Dense" else _matrix(kernel)
+    width = _half(columns) if bits == "4" else columns
+    block = int(size) if size.isdecimal() else -1
+    groups = _groups(rows, block) if block > 0 else const(1)
+    found = [one for one in derived.weights if one is not kernel]  # the bias comes first
+    found.append(replace(kernel, dims=(width, rows), dtype="uint8", trainable=False, logical=kernel.dims if bits == "4" else None))
+    found.append(c.weight("kernel_scale", columns, groups, trainable=False, dtype=None))
+    found.append(c.weight("kernel_zero" if c.type == "Dense" else "zero_point", columns, groups, trainable=False, dtype="uint8"))
+    if name == "awq":
+        found.append(c.weight("awq_scales", rows, trainable=False, dtype=None))
+    found.append(c.weight("g_idx", rows, trainable=False, dtype=None))
+    return replace(derived, weights=found, note=f"quantised to {name}/{argument}")
+
+
+def _matrix(kernel: WeightSpec) -> tuple[Dim, Dim]:
+    """A kernel of an EinsumDense as these methods see it: a projection from its widest axis, or to it."""
+    if len(kernel.dims) == 2:
+        return kernel.dims[0], kernel.dims[1]
+    first, second, third = kernel.dims
+    sizes = [one.value or 0 for one in kernel.dims]
+    return (first, second * third) if sizes.index(max(sizes)) == 0 else (first * second, third)
+
+
+def _half(one: Dim) -> Dim:
+    return dim(f"⌈{one}/2⌉", _divided_up(one, 2), "dtype policy")
+
+
+def _groups(one: Dim, size: int) -> Dim:
+    return dim(f"⌈{one}/{size}⌉", _divided_up(one, size), "dtype policy")
 
 
 def _divided_up(one: Dim, by: int) -> int | None:
@@ -125,8 +167,6 @@ def _divided_up(one: Dim, by: int) -> int | None:
 
 def _einsum_scale(c: Config, dims: tuple[Dim, ...]) -> list[Dim]:
     """The kernel's extents in the order of the output, 1 where an axis is contracted."""
-    from modelscan.layers.keras.core import equation_parts
-
     _, kernel, right, _ = equation_parts(str(c.get("equation")))
     sizes = dict(zip(kernel, dims, strict=True))
     return [sizes.get(letter, const(1)) for letter in right]
@@ -140,12 +180,8 @@ def _with_lora(c: Config, derived: Derived, rank: int) -> Derived:
         if spec.role not in ("kernel", "embeddings"):
             continue
         full = spec.logical or spec.dims
-        first, second = [*full[:-1], r], [r, full[-1]]
-        if c.type == "EinsumDense" and len(full) > 2:
-            first, second = [*full[:-1], r], [r, full[-1]]
         weights[at] = replace(spec, trainable=False, dtype=None)  # merging computes in the policy's compute type
-        for role, dims in ((f"lora_{spec.role}_a", first), (f"lora_{spec.role}_b", second)):
-            weights.append(c.weight(role, *dims, dtype=None, optional=True, key="lora"))
+        for role, dims in ((f"lora_{spec.role}_a", (*full[:-1], r)), (f"lora_{spec.role}_b", (r, full[-1]))):
+            weights.append(c.weight(role, *dims, dtype=None, added=True, key=f"vars/{role}"))
         break
-    note = f"LoRA of rank {rank}: merged into the kernel in .keras files, so that a loaded model holds more than the file"
-    return replace(derived, weights=weights, note=note)
+    return replace(derived, weights=weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from modelscan.layers.keras.names import snake_case
 from modelscan.layers.keras.operations import constant_operands, operation
 from modelscan.layers.keras.registry import CATALOGUE, BadConfigError, Config, Derived, Shapes, keyed
 from modelscan.limits import Limits
-from modelscan.model import Observation, Shape, WeightSpec
+from modelscan.model import Claim, Layer, Observation, Shape, WeightSpec
 from modelscan.topology import Block, BlockKind, Call, TensorRef
 
 
@@ -49,6 +49,11 @@ class Deriver:
         self.wrapped: dict[int, Block] = {}
         """Models within the wrapper that is being derived, by the identity of their entry in its configuration."""
 
+    @property
+    def keras_3(self) -> bool:
+        """Whether it was Keras 3 that wrote the file."""
+        return self.version is not None and self.version >= (3, 0)
+
     def block(self, block: Block, call: Call | None, inputs: Shapes, keywords: Mapping[str, Shape | None], source: str) -> Result:
         """The result of one call of a layer or operation."""
         if (not inputs or inputs[0] is None) and block.class_name != "InputLayer":
@@ -66,7 +71,7 @@ class Deriver:
             self.observations.append(Observation("invalid-hyperparameter", f"{block.class_name} {block.path}: {error}", layer=block.path))
             return Result(None, inputs, (None,), None, None)
         if derived is None:
-            return Result(None, inputs, _built_outputs(block), None, None)
+            return Result(None, inputs, (None,), None, None)
         built = block.build_config is not None or bool(inputs and inputs[0] is not None)
         weights = keyed(derived.weights)
         return Result(weights, inputs, derived.outputs, derived.positions, derived.extra_macs, derived.note, derived.copies, built=built)
@@ -121,7 +126,16 @@ class Deriver:
         derived = self._layer(entry["class_name"], entry.get("module"), values, shapes, witness, {}, {}, depth)
         if derived is None:
             raise UnknownInnerError
-        return _frozen(derived) if values.get("trainable") is False else derived
+        return replace(derived, weights=self.frozen(derived.weights)) if values.get("trainable") is False else derived
+
+    def frozen(self, weights: Iterable[WeightSpec]) -> tuple[WeightSpec, ...]:
+        """A layer's weights as its own switch leaves them when the file is loaded.
+
+        In Keras 1 and 2 it freezes all that is below the layer. In Keras 3 a variable is frozen by the layer that makes it
+        (`Layer._track_variable`): the switch of an attention or a wrapper is restored before its inner layers are there, and these stay
+        trainable.
+        """
+        return tuple(replace(one, trainable=False) if not self.keras_3 or is_own(one.key) else one for one in weights)
 
     def _model(self, model: Block, shapes: Shapes, witness: str) -> Derived:
         """A whole model as one layer: the weights of all its layers under the groups that Keras stores them in."""
@@ -133,16 +147,13 @@ class Deriver:
         self.wrapped = wrapped
         weights: list[WeightSpec] = []
         positions: int | None = 1
-        switched_off = {one.path for one in _innermost(model) if one.config.get("trainable") is False}
+        switched_off = {one.path for one in _innermost(model) if not one.trainable}
         for path, group, role in groups_of(model):
             result = propagation.results.get(path)
             if result is None or result.specs is None:
                 raise UnknownInnerError
-            frozen = path in switched_off
-            weights.extend(
-                replace(spec, key=f"{group}/{spec.key}", role=f"{role}/{spec.role}", trainable=spec.trainable and not frozen)
-                for spec in result.specs
-            )
+            specs = self.frozen(result.specs) if path in switched_off else result.specs
+            weights.extend(replace(spec, key=f"{group}/{spec.key}", role=f"{role}/{spec.role}") for spec in specs)
             positions = None if result.specs else positions
         return Derived(weights, outputs, positions, None)
 
@@ -194,8 +205,27 @@ def _innermost(model: Block) -> Iterator[Block]:
             yield block
 
 
-def _frozen(derived: Derived) -> Derived:
-    return replace(derived, weights=[replace(spec, trainable=False) for spec in derived.weights])
+def is_own(key: str | None) -> bool:
+    """Whether a weight is made by the layer itself and not by one inside of it."""
+    return key is None or key.startswith("vars/")
+
+
+def switched(deriver: Deriver, layer: Layer) -> Layer:
+    """A layer that is switched off, with the switch where loading leaves it: at each weight that it freezes.
+
+    Of a class without a formula, the weights that it makes itself are frozen; what becomes of those within is only told by its code.
+    """
+    if layer.trainable is not False or layer.container or not deriver.keras_3:
+        return layer
+    if layer.specs is not None:
+        return replace(layer, trainable=True, specs=deriver.frozen(layer.specs))
+    claims = tuple(replace(one, trainable=False) if _is_made_by(layer, one) else one for one in layer.claims)
+    return replace(layer, trainable=True, claims=claims)
+
+
+def _is_made_by(layer: Layer, claim: Claim) -> bool:
+    """Whether a stored weight of an unknown class is told to be its own: by its place in archives, by its name (`model/layer/weight`)."""
+    return is_own(claim.key) or claim.key.split("/")[-2:-1] == [layer.name]
 
 
 class UnknownInnerError(BadConfigError):
@@ -210,18 +240,24 @@ def _fallback(block: Block, inputs: Shapes, source: str) -> tuple[Shapes, str]:
     declared = declared_input(block.config)
     if declared is not None:
         return (declared,), "declared input"
+    built = built_shape(block)
+    if built is not None:
+        return (built,), "build configuration"
     shape = (block.build_config or {}).get("input_shape")
-    if isinstance(shape, list) and shape and all(one is None or isinstance(one, int) for one in shape):
-        return (tuple(shape),), "build configuration"
     if isinstance(shape, list) and shape and all(isinstance(one, list) for one in shape):
         return tuple(tuple(size if isinstance(size, int) else None for size in one) for one in shape), "build configuration"
     return inputs, source
 
 
-def _built_outputs(block: Block) -> Shapes:
-    """A custom layer tells nothing of its output."""
-    del block
-    return (None,)
+def built_shape(block: Block) -> Shape | None:
+    """The one input shape that a block was built with."""
+    return as_shape((block.build_config or {}).get("input_shape"))
+
+
+def as_shape(value: Any) -> Shape | None:
+    """A list of sizes as a shape, None if it is none."""
+    fits = isinstance(value, list) and value and all(one is None or isinstance(one, int) for one in value)
+    return tuple(value) if fits else None
 
 
 def _version(text: str | None) -> tuple[int, int] | None:

@@ -26,16 +26,18 @@ def batch_normalization(c: Config) -> Derived:
     else:
         kept = {axis % len(c.input) for axis in axes}
         dims = tuple(c.from_input(f"inputs_{axis}", axis) if axis in kept else const(1) for axis in range(len(c.input)))
+    raised = c.dtype in ("float16", "bfloat16") and (c.version or (0, 0)) < (3, 0)  # tf.keras keeps float32 in a layer of half precision
+    dtype = None if raised else c.dtype
     weights = []
     if c.flag("scale", True):
-        weights.append(c.weight("gamma", *dims, multiplied=False))
+        weights.append(c.weight("gamma", *dims, multiplied=False, dtype=dtype))
     if c.flag("center", True):
-        weights.append(c.weight("beta", *dims))
+        weights.append(c.weight("beta", *dims, dtype=dtype))
     for role in ("moving_mean", "moving_variance"):
-        weights.append(c.weight(role, *dims, trainable=False))
+        weights.append(c.weight(role, *dims, trainable=False, dtype=dtype))
     if c.flag("renorm", False):
         for role in ("moving_stddev", "renorm_mean", "renorm_stddev"):
-            weights.append(c.weight(role, *dims, trainable=False))
+            weights.append(c.weight(role, *dims, trainable=False, dtype=dtype))
     return Derived(weights, c.inputs[:1] or (None,), 0)
 
 

@@ -26,9 +26,14 @@ _OLD_WORDS: dict[str, tuple[str, ...]] = {
 
 def paired(specs: Sequence[WeightSpec], claims: Sequence[Claim], copies: Mapping[str, str]) -> tuple[Claim, ...]:
     """The claims with their roles; one that nothing asks for keeps None."""
-    if any(_PLACE.search(claim.key) for claim in claims):
+    if by_place(claims):
         return _by_place(specs, claims, copies)
     return _by_name(specs, claims)
+
+
+def by_place(claims: Sequence[Claim]) -> bool:
+    """Whether weights are stored as archives do it, under numbers."""
+    return any(_PLACE.search(claim.key) for claim in claims)
 
 
 def _by_place(specs: Sequence[WeightSpec], claims: Sequence[Claim], copies: Mapping[str, str]) -> tuple[Claim, ...]:

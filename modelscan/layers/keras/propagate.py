@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelscan.layers.keras.deriving import Deriver, Result
+from modelscan.layers.keras.deriving import Deriver, Result, as_shape, built_shape
 from modelscan.layers.keras.modern import declared_input
 from modelscan.layers.keras.registry import Shapes
 from modelscan.model import Observation, Shape
@@ -55,10 +55,14 @@ class Propagation:
         if (not current or current[0] is None) and rest:
             current, witness = self._start(block, rest[0])
         waiting = self._is_waiting(block)
-        for one in rest:
+        for one, following in zip(rest, [*rest[1:], None], strict=True):
             current = self.block(one, None, current, {}, witness)
             witness = f"output of {one.name}"
-            self.results[one.path].waiting |= waiting and one.build_config is None
+            result = self.results[one.path]
+            result.waiting |= waiting and one.build_config is None
+            if current == (None,) and following is not None and (built := built_shape(following)) is not None:
+                current, witness = (built,), "build configuration"  # what is yielded is what the next layer was built for
+                result.outputs = current
         return current
 
     def _is_waiting(self, block: Block) -> bool:
@@ -79,10 +83,9 @@ class Propagation:
             if not inner.blocks:
                 break
             inner, seen = inner.blocks[0], seen + 1
-        for config in (block.build_config, first.build_config, {"input_shape": block.config.get("build_input_shape")}):
-            shape = (config or {}).get("input_shape")
-            if isinstance(shape, list) and shape and all(one is None or isinstance(one, int) for one in shape):
-                return (tuple(shape),), "build configuration"
+        for shape in (built_shape(block), built_shape(first), as_shape(block.config.get("build_input_shape"))):
+            if shape is not None:
+                return (shape,), "build configuration"
         return (None,), source_unknown()
 
 
@@ -101,6 +104,7 @@ class _Functional:
         self.source = source
         self.blocks = {block.name: block for block in model.blocks}
         self.done: dict[Key, Shapes] = {}
+        self.firsts = _first_calls(model)
         self.declared = _declared(model.blocks)
         self.given = {(one.block, 0) for one in model.inputs if one.block in self.blocks}
         self.noted: set[Observation] = set()
@@ -155,9 +159,9 @@ class _Functional:
                     yield self._key(reference)
 
     def _key(self, reference: TensorRef) -> Key:
-        """tf.keras counts a nested model's own creation as a call: an index past the last call means the last one."""
-        calls = len(self.blocks[reference.block].calls)
-        return reference.block, min(max(reference.call, 0), max(calls - 1, 0))
+        """The call that a reference means; an index past the last one means the last one."""
+        last = max(len(self.blocks[reference.block].calls) - 1, 0)
+        return reference.block, min(max(reference.call - self.firsts.get(reference.block, 0), 0), last)
 
     def _derive(self, key: Key) -> None:
         block = self.blocks[key[0]]
@@ -218,6 +222,20 @@ class _Functional:
         if seen not in self.noted:
             self.noted.add(seen)
             self.propagation.deriver.observations.append(seen)
+
+
+def _first_calls(model: Block) -> dict[str, int]:
+    """Number of the first listed call of each nested model, where it is not 0: tf.keras counts a model's own creation as a call.
+
+    It does so for those that were made with their inputs (`_should_skip_first_node` in `keras/engine/functional.py`), which a reference
+    past the last call proves.
+    """
+    nested = {block.name: len(block.calls) for block in model.blocks if block.blocks}
+    most = dict.fromkeys(nested, 0)
+    for one in (*references(tuple((call.args, call.kwargs) for block in model.blocks for call in block.calls)), *model.outputs):
+        if one.block in most:
+            most[one.block] = max(most[one.block], one.call)
+    return {name: 1 for name, calls in nested.items() if calls and most[name] == calls}
 
 
 def _declared(blocks: Iterable[Block]) -> dict[Key, dict[int, Shape]]:

@@ -76,6 +76,8 @@ def _recurrent(kind: str, c: Config) -> Derived:
         raise BadConfigError(f"the input has {len(c.input)} dimensions, a {c.type} needs 3: batch, time, features")
     units = c.integer("units")
     weights = cell_weights(c, kind)
+    if not c.flag("trainable", True) and (c.version or (0, 0)) >= (3, 0):  # they hand it on to their cell; `ConvLSTM2D` does not
+        weights = [replace(spec, trainable=False) for spec in weights]
     place = "vars" if kind.startswith("CuDNN") else "cell/vars"
     return Derived(keyed(weights, place), _outputs(c, (units,), (units,) * _CELLS[kind][2]), _steps(c))
 
@@ -177,6 +179,8 @@ def bidirectional(c: Config) -> Derived:
     other = c.get("backward_layer")
     backward = c.inner(other, c.inputs) if other is not None else forward
     weights = [*prefixed(keyed(forward.weights), "forward_layer"), *prefixed(keyed(backward.weights), "backward_layer")]
+    if (c.version or (0, 0)) >= (3, 0):  # which declares the forward layer's shapes for both, whatever the other one yields
+        backward = replace(backward, outputs=forward.outputs)
     if not forward.outputs or forward.outputs[0] is None or not backward.outputs or backward.outputs[0] is None:
         return Derived(weights, (None,))
     left, right = forward.outputs[0], backward.outputs[0]

@@ -48,13 +48,11 @@ def disagreements(case: Case, folder) -> list[str]:
             continue
         report = modelscan.inspect(path)
         ours = next(one for one in report.layers if one.name == layer.name)
-        lora = case.arguments.get("lora_rank")
-        if not (lora and ending == ".keras"):  # merged into the kernel: the file holds less than the model in memory
-            found += compared(f"{ending} parameters", ours.parameters, layer.count_params())
-            found += compared(f"{ending} trainable", ours.trainable, sum(map(size, layer.trainable_weights)))
-            found += compared(
-                f"{ending} shapes", sorted(str(tuple(w.shape)) for w in ours.weights), sorted(str(tuple(w.shape)) for w in layer.weights)
-            )
+        found += compared(f"{ending} parameters", ours.parameters, layer.count_params())
+        found += compared(f"{ending} trainable", ours.trainable, sum(map(size, layer.trainable_weights)))
+        found += compared(
+            f"{ending} shapes", sorted(str(tuple(w.shape)) for w in ours.weights), sorted(str(tuple(w.shape)) for w in layer.weights)
+        )
         outputs = model.output if isinstance(model.output, list | tuple) else [model.output]
         found += compared(f"{ending} output", [tuple(one) for one in ours.output_shapes], [tuple(one.shape) for one in outputs])
         if ours.verdict not in ("match", "empty"):

@@ -96,6 +96,14 @@ def words(k):
     return k.Model(inputs, k.layers.Dense(2, name="dense")(texts(inputs)))
 
 
+def twice(k):
+    """A model called on its own output; tf.keras numbers these calls from 1."""
+    inner = k.Sequential([k.layers.Input((8,)), k.layers.Dense(8, name="first"), k.layers.Dense(8, name="second")], name="inner")
+    inputs = k.layers.Input((8,))
+    outputs = inner(k.layers.LayerNormalization(name="norm")(inner(inputs)))
+    return k.Model(inputs, k.layers.Dense(2, name="last")(outputs))
+
+
 def shapes(layer):
     pending, found = [layer.output], []
     while pending:
@@ -108,7 +116,7 @@ def shapes(layer):
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-@pytest.mark.parametrize("build", [returning_states, scores, arithmetic, words], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("build", [returning_states, scores, arithmetic, words, twice], ids=lambda one: one.__name__)
 def test_shapes_are_those_of_the_framework(framework, build, tmp_path):
     k = FRAMEWORKS[framework]
     model = build(k)
@@ -117,7 +125,8 @@ def test_shapes_are_those_of_the_framework(framework, build, tmp_path):
     assert [one.message for one in report.findings if one.severity != "info"] == []
     assert {one.verdict for one in report.layers} <= {"match", "empty"}
     for layer in model.layers:
-        assert [tuple(one) for one in report.layer(layer.name).output_shapes] == shapes(layer), layer.name
+        if not getattr(layer, "layers", None):
+            assert [tuple(one) for one in report.layer(layer.name).output_shapes] == shapes(layer), layer.name
 
 
 PREPROCESSING = {
