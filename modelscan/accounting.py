@@ -175,7 +175,7 @@ def _judged(layer: Layer, specs: tuple[WeightSpec, ...], rows: tuple[Row, ...]) 
         tied=sum(row.spec.term.value or 0 for row in rows if row.tied and row.spec is not None and row.spec.counted),
         logical=logical if any(spec.logical for spec in counted) else None,
         macs=_macs(layer, specs),
-        nbytes=_bytes(row.tensor for row in rows if row.tensor is not None),
+        nbytes=_bytes(row.tensor for row in rows if row.tensor is not None) if layer.claims else _bytes_in_attributes(rows),
     )
 
 
@@ -288,11 +288,26 @@ def size_in_bytes(tensor: StoredTensor) -> int:
     return dtypes.nbytes(tensor.dtype, tensor.elements) or 0
 
 
+def embedded_bytes(row: Row) -> int | None:
+    """Bytes of a weight whose values stand in an attribute; None for any other."""
+    spec = row.spec
+    return dtypes.nbytes(spec.dtype or "", spec.term.value or 0) if spec is not None and spec.embedded and row.tensor is None else None
+
+
+def _bytes_in_attributes(rows: Iterable[Row]) -> int:
+    return sum(embedded_bytes(row) or 0 for row in rows)
+
+
 def _totals(model: Model, accounts: Sequence[Account], unclaimed: tuple[StoredTensor, ...]) -> Totals:
     weights = [tensor for tensor in model.tensors if tensor.kind is Kind.WEIGHT]
     by_dtype: dict[str, int] = {}
     for tensor in weights:
         by_dtype[tensor.dtype] = by_dtype.get(tensor.dtype, 0) + tensor.elements
+    without = [one for one in accounts if one.rows and not one.layer.claims]
+    for row in (row for one in without for row in one.rows):
+        if row.spec is not None and row.spec.embedded:
+            dtype = row.spec.dtype or "?"
+            by_dtype[dtype] = by_dtype.get(dtype, 0) + (row.spec.term.value or 0)
     left = sum(tensor.elements for tensor in unclaimed)
     total = _sum(one.parameters if one.parameters is None else one.parameters - one.tied for one in accounts)
     explained, independent = _explained(accounts)
@@ -312,7 +327,7 @@ def _totals(model: Model, accounts: Sequence[Account], unclaimed: tuple[StoredTe
         explained=sum(tensor.elements for tensor in weights if identity(tensor) in explained),
         independent=sum(tensor.elements for tensor in weights if identity(tensor) in independent),
         by_dtype=dict(sorted(by_dtype.items())),
-        weight_bytes=_bytes(weights),
+        weight_bytes=_bytes(weights) + sum(_bytes_in_attributes(one.rows) for one in without),
         macs=_sum(one.macs for one in accounts),
         logical=logical,
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from modelscan.accounting import Accounts, TensorId, identity
+from modelscan.accounting import Accounts, TensorId, embedded_bytes, identity
 from modelscan.census import operators
 from modelscan.formula import Formula, Symbol
 from modelscan.ledger import FindingReport, LayerReport, ModelReport, Parameters, TensorReport, WeightReport
@@ -125,7 +125,7 @@ def _weight(row: Row, figures: Mapping[TensorId, Statistics]) -> WeightReport:
         dtype=spec.dtype if spec is not None else None,
         stored_shape=tensor.shape if tensor is not None else None,
         stored_dtype=tensor.dtype if tensor is not None else None,
-        nbytes=tensor.nbytes if tensor is not None else None,
+        nbytes=tensor.nbytes if tensor is not None else embedded_bytes(row),
         file=tensor.file if tensor is not None else None,
         offset=tensor.offset if tensor is not None else None,
         trainable=spec.trainable if spec is not None else None,

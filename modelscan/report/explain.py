@@ -83,7 +83,8 @@ def _weight(weight: WeightReport, columns: tuple[int, int, int, int, int], style
 
 def _stored(weight: WeightReport) -> str:
     if weight.stored_shape is None:
-        return "not stored"
+        held = weight.nbytes is not None
+        return f"in an attribute, {escape(weight.dtype or '?')}, {number(weight.nbytes)} B" if held else "not stored"
     place = escape(weight.file) if weight.file else ""
     at = (
         f" at {place}{' byte ' if place else 'byte '}{number(weight.offset)}"

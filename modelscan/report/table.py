@@ -236,7 +236,7 @@ def _conclusion(report: ModelReport, style: Style) -> Iterable[str]:
         said = f"{len(alarms)} of them above info" if len(alarms) != len(report.findings) else said
         said = f"{len(report.findings)} findings, {said}" if "of them" in said else said
     if not found.stored:
-        return [f"  nothing is stored as a weight · {said}"]
+        return [f"  {'all weights stand in attributes' if found.total else 'nothing is stored as a weight'} · {said}"]
     if found.explained == found.stored:
         how = (
             "all from the file's own statements alone"

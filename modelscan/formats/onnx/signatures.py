@@ -29,6 +29,8 @@ class Signature:
     most: int
     inputs: tuple[tuple[str, frozenset[str], bool], ...]
     """Type parameter, allowed types, and whether all inputs of that parameter have one type; the last one may repeat."""
+    outputs: tuple[frozenset[str], ...]
+    """Types that each output can have."""
     attributes: Mapping[str, str]
     """Type by name."""
     required: frozenset[str]
@@ -73,6 +75,8 @@ class _Checker:
         if key not in self.judged:
             self.judged[key] = _type_problem(node, signature, dtypes)
         problem = self.judged[key]
+        if problem is None and node.domain:  # general inference knows the results of the standard operators alone
+            problem = _result_problem(node, signature, types)
         if problem is not None:
             self._note("type-mismatch", problem, node, index, where)
         for text in (*_shape_of_call(node, signature), *_bodies(node)):
@@ -91,6 +95,7 @@ def _signature(op: str, domain: str, version: int) -> Signature:
         schema.min_input,
         schema.max_input,
         tuple((one.type_str, allowed.get(one.type_str, frozenset({one.type_str})), bool(one.is_homogeneous)) for one in schema.inputs),
+        tuple(allowed.get(one.type_str, frozenset({one.type_str})) for one in schema.outputs),
         {name: one.type.name for name, one in schema.attributes.items()},
         frozenset(name for name, one in schema.attributes.items() if one.required),
     )
@@ -107,6 +112,15 @@ def _type_problem(node: Node, signature: Signature, dtypes: tuple[str | None, ..
             return f"input {place} is {dtype}, which the operator does not take there"
         if homogeneous and bound.setdefault(parameter, dtype) != dtype:
             return f"input {place} is {dtype}, another of the same type {parameter} is {bound[parameter]}"
+    return None
+
+
+def _result_problem(node: Node, signature: Signature, types: Types | ChainMap[str, str | None]) -> str | None:
+    """What is wrong with the types that the file declares of a node's results."""
+    for place, (name, allowed) in enumerate(zip(node.outputs, signature.outputs, strict=False)):
+        dtype = types.get(name) if name else None
+        if dtype is not None and "(" not in dtype and " " not in dtype and f"tensor({_onnx_name(dtype)})" not in allowed:
+            return f"output {place} is {dtype}, which the operator does not make"
     return None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
+from modelscan.layers.onnx import arguments_ml
 from modelscan.layers.onnx.arity import words
 from modelscan.layers.onnx.axes import Axis
 from modelscan.layers.onnx.demands import title
@@ -215,4 +216,5 @@ _CHECKS: dict[str, Check] = {
     "Transpose": _order,
     "Reshape": _target,
     "com.microsoft:DequantizeLinear": _zero_point,
+    **dict.fromkeys(arguments_ml.OPERATORS, arguments_ml.contradiction),
 }

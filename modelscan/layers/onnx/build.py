@@ -33,7 +33,8 @@ def weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tup
         if view is None:
             role = _unique(draft.role, roles)
             dims = _dims(draft.extents, ())
-            specs.append(WeightSpec(role, dims, trainable=None, multiplied=draft.multiplied, embedded=draft.embedded))
+            dtype = (draft.dtype or "float32") if draft.embedded else None
+            specs.append(WeightSpec(role, dims, dtype=dtype, trainable=None, multiplied=draft.multiplied, embedded=draft.embedded))
             continue
         view = settled(view, setting.flow)
         for number, piece in enumerate(view.pieces):

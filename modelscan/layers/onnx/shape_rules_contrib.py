@@ -17,6 +17,7 @@ SAME = words(
 )
 RULES.update(dict.fromkeys((f"com.microsoft:{name}" for name in SAME), same))
 RULES["DynamicQuantizeLinear"] = same
+RULES.update(dict.fromkeys((f"ai.onnx.ml:{name}" for name in words("Imputer Normalizer Scaler")), same))
 
 
 @rule("com.microsoft:SkipLayerNormalization", "com.microsoft:SkipSimplifiedLayerNormalization")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from modelscan.layers.onnx.evidence import Quantity, extent
+from modelscan.layers.onnx.evidence import Extent, Quantity, extent
+from modelscan.layers.onnx.flow import NONE
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
+
+
+def _value(site: Site, name: str) -> object:
+    """A list attribute, or the tensor attribute that has its numbers in double precision."""
+    return site.call.attribute(name, site.call.attribute(f"{name}_as_tensor"))
 
 
 def _length(site: Site, name: str) -> int | None:
     """Elements of a list attribute; of a tensor attribute its size."""
-    value = site.call.attribute(name)
+    value = _value(site, name)
     if isinstance(value, tuple):
         return len(value)
     elements = getattr(value, "elements", None)
@@ -21,6 +27,17 @@ def _listed(site: Site, quantity: Quantity, name: str, divisor: int = 1) -> Quan
     if count and divisor > 0 and count % divisor == 0:
         quantity.attribute(name, count // divisor)
     return quantity
+
+
+def _dtype(site: Site, name: str) -> str:
+    """Element type of an attribute: a list of floats is of 32 bits each (`AttributeProto.floats`)."""
+    dtype = getattr(_value(site, name), "dtype", None)
+    return dtype if isinstance(dtype, str) else "float32"
+
+
+def _held(site: Site, role: str, *dims: Extent, multiplied: bool = False, name: str | None = None) -> Draft:
+    """A weight whose values stand in an attribute."""
+    return Draft(role, NONE, dims, multiplied, dtype=_dtype(site, name or role), embedded=True)
 
 
 def _found(site: Site) -> Found:
@@ -43,9 +60,9 @@ def linear(site: Site) -> Found | None:
     if count % size == 0:
         features.attribute("coefficients", count // size)
     found = _found(site)
-    found.drafts.append(Draft("coefficients", -1, (extent(targets), extent(features)), multiplied=True, embedded=True))
+    found.drafts.append(_held(site, "coefficients", extent(targets), extent(features), multiplied=True))
     if intercepts:
-        found.drafts.append(Draft("intercepts", -1, (extent(targets),), embedded=True))
+        found.drafts.append(_held(site, "intercepts", extent(targets)))
     found.positions = 1
     return found
 
@@ -57,7 +74,7 @@ def scaler(site: Site) -> Found | None:
     for role in ("offset", "scale"):
         if _length(site, role):
             features = _listed(site, Quantity("features"), role)
-            found.drafts.append(Draft(role, -1, (extent(features),), embedded=True))
+            found.drafts.append(_held(site, role, extent(features)))
     return found if found.drafts else None
 
 
@@ -76,9 +93,9 @@ def support_vectors(site: Site) -> Found | None:
         rows = vectors.settled()
         if role == "support_vectors" and rows and count % rows == 0:
             features = Quantity("features").activation(site.axis(0, -1), site.name(0)).attribute(role, count // rows)
-            found.drafts.append(Draft(role, -1, (extent(vectors), extent(features)), embedded=True))
+            found.drafts.append(_held(site, role, extent(vectors), extent(features)))
         else:
-            found.drafts.append(Draft(role, -1, (extent(_listed(site, Quantity(f"{role}_length"), role)),), embedded=True))
+            found.drafts.append(_held(site, role, extent(_listed(site, Quantity(f"{role}_length"), role))))
     return found if found.drafts else None
 
 
@@ -96,9 +113,9 @@ def trees(site: Site) -> Found | None:
         splits = _listed(site, Quantity("split_nodes"), "nodes_splits")
         found.config["trees"] = _length(site, "tree_roots")
     if splits.settled():
-        found.drafts.append(Draft("thresholds", -1, (extent(splits),), embedded=True))
+        found.drafts.append(_held(site, "thresholds", extent(splits), name="nodes_values" if isinstance(modes, tuple) else "nodes_splits"))
     for name in ("class_weights", "target_weights", "leaf_weights", "base_values"):
         if _length(site, name):
-            found.drafts.append(Draft(name, -1, (extent(_listed(site, Quantity(name), name)),), embedded=True))
+            found.drafts.append(_held(site, name, extent(_listed(site, Quantity(name), name))))
     found.note = "thresholds and leaf values stand in attributes"
     return found if found.drafts else None
