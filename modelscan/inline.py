@@ -77,6 +77,7 @@ class _Inliner:
             constants={rename(name): tensor for name, tensor in graph.constants.items()} | scope.constants,
             sparse={rename(name): tensor for name, tensor in graph.sparse.items()} | scope.sparse,
             contents=contents,
+            kinds={rename(name): kind for name, kind in graph.kinds.items()},
         )
 
     def nodes(

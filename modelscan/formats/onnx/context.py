@@ -41,6 +41,8 @@ class Reading:
     counts: Counter[str] = field(default_factory=Counter)
     types: dict[tuple[str, str], Extent] = field(default_factory=dict)
     """Extents of declared types that are no tensors (sequences, maps), by scope path and value name."""
+    kinds: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What the exporter says that values are (`PARAMETER`, `BUFFER`), by scope path and name."""
     known_types: dict[bytes, tuple[str | None, Shape | None]] = field(default_factory=dict)
     tensor_types: dict[tuple[tuple[int, ...], int], TensorType] = field(default_factory=dict)
     external: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)

@@ -161,14 +161,13 @@ class Scope:
 
     def declaration(self, number: int, start: int, end: int) -> None:
         """Read one declared input, output or inner value."""
-        field = _DECLARATIONS[number]
         count = len(self.inputs) if number == GRAPH_INPUT else len(self.outputs) if number == GRAPH_OUTPUT else len(self.declared)
         if count >= self.reading.limits.tensors:
             raise LimitExceeded("tensors", count + 1, self.reading.limits.tensors, offset=start)
         try:
             found = value_info(self.reading, start, end, self.path)
         except UnreadableFile as error:
-            self.failed(error, f"{self.where}.{field}[{count}]")
+            self.failed(error, f"{self.where}.{_DECLARATIONS[number]}[{count}]")
             return
         if number == GRAPH_INPUT:
             self.inputs.append(found)
@@ -235,6 +234,7 @@ def _finish(scope: Scope, name: str, metadata: dict[str, str], opsets: dict[str,
         contents=Contents(scope.reading.wire, scope.small),
         constants=scope.constants,
         sparse=scope.sparse,
+        kinds=scope.reading.kinds.pop(scope.path, {}),
         metadata=metadata,
         opsets=opsets,
     )

@@ -8,6 +8,9 @@ from modelscan.formats.onnx.proto import DTYPES
 from modelscan.model import Shape, TensorInfo
 from modelscan.wire import LENGTH, VARINT, signed
 
+_METADATA = 4
+KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
+"""What `torch.onnx` notes beside the values that it stores: whether they were parameters or buffers of the program."""
 _TENSOR, _SEQUENCE, _MAP, _OPAQUE, _SPARSE, _OPTIONAL = 1, 4, 5, 7, 8, 9
 _SHORT = 128
 """Types of up to this many bytes are read once: a model has thousands of values and a few dozen types."""
@@ -16,13 +19,18 @@ _NESTED = {_SEQUENCE: "sequence", _OPTIONAL: "optional"}
 
 def value_info(reading: Reading, start: int, end: int, scope: str | None = None) -> TensorInfo:
     """Name, element type and shape of a declared value. With a scope, the extent of a type that is no tensor is remembered."""
-    name = ""
+    name = told = ""
     types: list[Extent] = []
     for number, kind, value, length in reading.wire.fields(start, end):
         if kind == LENGTH and number == 1:
             name = reading.wire.text(value, length)
         elif kind == LENGTH and number == 2:
             types.append((value, value + length))
+        elif kind == LENGTH and number == _METADATA and scope is not None:
+            key, text = reading.entry(value, length)
+            told = text if key == KIND else told
+    if told and scope is not None:
+        reading.kinds.setdefault(scope, {})[name] = told
     if len(types) == 1 and types[0][1] - types[0][0] <= _SHORT:
         start, end = types[0]
         written = reading.wire.read(start, end - start)

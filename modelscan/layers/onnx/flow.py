@@ -97,6 +97,8 @@ class Flow:
     tensors: list[StoredTensor | None] = field(default_factory=list)
     sparse: dict[int, SparseTensor] = field(default_factory=dict)
     contents: dict[int, tuple[int | float, ...]] = field(default_factory=dict)
+    kinds: dict[int, str] = field(default_factory=dict)
+    """What the exporter says that stored values were: `PARAMETER`, `BUFFER`, …"""
     producer: list[int] = field(default_factory=list)
     uses: list[list[tuple[int, int]]] = field(default_factory=list)
     """Calls and input positions that take the value."""
@@ -166,6 +168,9 @@ class _Scope:
             value = self.names[name] if name in self.names else self.define(name)
             self.flow.tensors[value] = tensor
             self._contents(value, name)
+        for name, kind in graph.kinds.items():
+            if name in graph.initializers:
+                self.flow.kinds[self.names[name]] = kind
         for name, sparse in graph.sparse.items():
             self.flow.sparse[self.names[name] if name in self.names else self.define(name)] = sparse
 

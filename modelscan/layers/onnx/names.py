@@ -23,6 +23,7 @@ _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _WRAPPERS = frozenset(("StatefulPartitionedCall", "PartitionedCall", "ReadVariableOp", "resource"))
 _FUSIONS = re.compile(r"^Conv(?:Bn|Add|Mul)Fusion_(?:W|B|BN_B|Add_B|Mul_B)_")
 """What ONNX Runtime's optimiser puts before the names of weights that it folds."""
+_KEY = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*")
 _FUSED = "fused "
 """What it puts before the name of an operator into which it takes an activation."""
 _SUFFIXES = re.compile(
@@ -108,6 +109,11 @@ def of_weight(name: str) -> Place | None:
         parts.pop()
     parts = parts[:DEEPEST]
     return Place(tuple(parts), (None,) * len(parts), "", rooted=separator == "/")
+
+
+def is_key(name: str) -> bool:
+    """Whether a name can be a key of a PyTorch state_dict; exporters give what they make up other forms (`onnx::Add_1`, `/Constant_1`)."""
+    return _KEY.fullmatch(name) is not None
 
 
 def refined(place: Place, weight: Place) -> Place:

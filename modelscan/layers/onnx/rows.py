@@ -8,7 +8,7 @@ from modelscan.layers.onnx.arity import PARAMETERS, words
 from modelscan.layers.onnx.axes import Axes
 from modelscan.layers.onnx.catalogue.chains import by_scalar
 from modelscan.layers.onnx.flow import NONE, SCOPE, Call
-from modelscan.layers.onnx.names import Place, agreed, dotted, enclosing, of_weight, place_of, refined
+from modelscan.layers.onnx.names import Place, agreed, dotted, enclosing, is_key, of_weight, place_of, refined
 from modelscan.layers.onnx.site import Found, Setting
 
 ACTIVATIONS = frozenset(
@@ -32,6 +32,10 @@ BOOKKEEPING = frozenset(
 """Operators that are no layer to anybody; of an opaque graph nothing else may be left, so they are shown where they are all there is."""
 COMMON = frozenset(words("Add Mul Concat Sum Flatten"))
 """Layers between activations, bookkeeping between integers."""
+BARE = frozenset(words("Add Sub Mul Div Pow Max Min Table Buffer"))
+"""Layers that are but one operator with a tensor."""
+MERGED = frozenset(("in_proj_weight", "in_proj_bias"))
+"""What PyTorch's attention calls its three projections in one; they have no module of their own."""
 SHORTER = {"RotaryEmbedding": "rotary"}
 """What a layer goes by that is made of several operators, where that is not its type."""
 NEAR = 4
@@ -93,9 +97,25 @@ def _of_layer(setting: Setting, found: Found) -> Row:
     named = _by_weights(setting, found)
     if named is not None:
         place = replace(named, leaf=place.leaf) if not place.told else refined(place, named) if not named.rooted else place
+    own = _own_name(setting, found)
+    if own is not None:
+        place = replace(place, leaf=own)
     # A recurrent layer of which only the last state is used leaves its first output out.
     outputs = (found.output,) if found.output != NONE else tuple([value for value in found.call.outputs if value != NONE])
     return Row(found.call.index, found.type, calls, place, found, found.inputs, outputs)
+
+
+def _own_name(setting: Setting, found: Found) -> str | None:
+    """The name that the author gave the one tensor of an operator, where its layer has no module: `pos_embed` for an addition."""
+    names = [setting.flow.names[draft.value].rsplit(".", 1)[-1] for draft in found.drafts if draft.value != NONE]
+    if found.type == "Dense" and MERGED & set(names):
+        return "in_proj"
+    view = setting.views.get(found.drafts[0].value) if found.type in BARE and len(found.drafts) == 1 else None
+    if view is None or len(view.pieces) != 1:
+        return None
+    name = setting.flow.names[view.pieces[0].value]
+    told = view.pieces[0].value in setting.flow.kinds or found.call.node.name.startswith("/")
+    return name.rsplit(".", 1)[-1] if told and is_key(name) else None
 
 
 def _by_weights(setting: Setting, found: Found) -> Place | None:

@@ -317,3 +317,33 @@ def test_one_unit_has_its_bias_in_the_formula(tmp_path):
     proto = model(nodes, [info("x", ["N", 8])], [info("y", ["N", 1])], [weight("w", 1, 8), weight("b", 1)])
     accounted, _ = accounts(proto, tmp_path)
     assert str(next(iter(accounted.values())).formula) == "units × (inputs + 1)"
+
+
+def test_buffers_are_what_the_exporter_says_and_no_weights(tmp_path):
+    """`torch.onnx` notes beside what it stores whether that was a parameter; without the note a table is taken for a weight."""
+    nodes = [
+        node("Add", ["x", "pos"], ["a"], name="node_add"),
+        node("Sub", ["a", "anchors"], ["b"], name="node_sub"),
+        node("Mul", ["b", "plain"], ["y"], name="node_mul"),
+    ]
+    tensors = [weight("pos", 4, 8), weight("anchors", 4, 8), weight("plain", 4, 8)]
+    proto = model(nodes, [X], [Y], tensors)
+    for name, kind in (("pos", "PARAMETER"), ("anchors", "BUFFER")):
+        proto.graph.value_info.append(info(name, [4, 8]))
+        proto.graph.value_info[-1].metadata_props.add(key="pkg.torch.export.graph_signature.InputSpec.kind", value=kind)
+    found = derived(proto, tmp_path)
+    assert [(one.name, one.type) for one in found.layers] == [("pos", "Add"), ("anchors", "Buffer"), ("node_mul", "Mul")]
+    assert {one.name: one.kind.value for one in found.tensors} == {"pos": "weight", "anchors": "constant", "plain": "weight"}
+
+
+def test_single_tensors_have_the_names_of_their_state_dict(tmp_path):
+    nodes = [
+        node("Add", ["x", "encoder.pos_embed"], ["a"], name="/encoder/Add"),
+        node("Mul", ["a", "onnx::Mul_3"], ["b"], name="/encoder/Mul"),
+        node("MatMul", ["b", "onnx::MatMul_4"], ["c"], name="/attn/MatMul"),
+        node("Add", ["attn.in_proj_bias", "c"], ["y"], name="/attn/Add"),
+    ]
+    tensors = [weight("encoder.pos_embed", 4, 8), weight("onnx::Mul_3", 8), weight("onnx::MatMul_4", 8, 8), weight("attn.in_proj_bias", 8)]
+    found = accounts(model(nodes, [X], [Y], tensors), tmp_path)[0]
+    assert list(found) == ["encoder/pos_embed", "encoder/Mul", "attn"]
+    assert found["encoder/pos_embed"].formula.symbolic == "length × width"

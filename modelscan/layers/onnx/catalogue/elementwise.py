@@ -87,6 +87,15 @@ def _legacy(site: Site, shape: tuple[int, ...]) -> Axes | None:
     return None if first is None or start is None else first[start : start + len(shape)]
 
 
+def _name(shape: tuple[int, ...], back: int, around: Axes | None) -> str:
+    """What an axis, counted from the end, is called by its place."""
+    if back == 1:
+        return "width"
+    if around is not None and len(around) > 2 and back == len(around) - 1 and sum(size != 1 for size in shape) == 1:
+        return "channels"
+    return "length" if back == 2 and shape[-1] != 1 else f"size_{len(shape) - back + 1}"
+
+
 def broadcast_extents(site: Site, position: int, names: tuple[str, ...] = (), beside: tuple[int, ...] | None = None) -> tuple[Extent, ...]:
     """The axes of a stored operand; each is 1 or as long as that of the other operands (`beside`, or all other inputs)."""
     view = site.view(position)
@@ -99,8 +108,7 @@ def broadcast_extents(site: Site, position: int, names: tuple[str, ...] = (), be
         if shape[-back] == 1:
             extents.append(extent(1))
             continue
-        name = names[len(shape) - back] if names else "width" if len(shape) == 1 else f"size_{len(shape) - back + 1}"
-        size = Quantity(name)
+        size = Quantity(names[len(shape) - back] if names else _name(shape, back, around))
         if around is not None and back <= len(around) and around[-back].static != 1:
             size.activation(around[-back], site.flow.names[others[0]])
         site.stored(size, position, -back, "itself")

@@ -6,6 +6,9 @@ from modelscan import dtypes
 from modelscan.layers.onnx.evidence import Quantity, extent
 from modelscan.layers.onnx.site import Draft, Found, Site
 
+FIXED = frozenset(("BUFFER", "CONSTANT_TENSOR"))
+"""Kinds of `torch.export` (`InputKind`) that no training changes."""
+
 
 def gather(site: Site) -> Found | None:
     """A float table of two or more axes; rows of integers are shape arithmetic."""
@@ -35,9 +38,9 @@ def _quantised(site: Site) -> bool:
 
 
 def is_weight(site: Site, position: int) -> bool:
-    """Whether an input holds numbers that were learned: floating point, or quantised from it."""
+    """Whether an input holds numbers that were learned: floating point, or quantised from it, and no buffer by the exporter's word."""
     view = site.view(position)
-    if view is None:
+    if view is None or (site.flow.kinds and all(site.flow.kinds.get(piece.value) in FIXED for piece in view.pieces)):
         return False
     if any("Dequantize" in step for step in view.path):
         return True
