@@ -25,9 +25,9 @@ def assemble(
     accounts: Accounts,
     findings: Iterable[Finding],
     statistics: Mapping[TensorId, Statistics] | None = None,
+    brief: bool = False,
 ) -> ModelReport:
-    """The report on one readable file; `statistics` where the values were read."""
-    figures = statistics or {}
+    """The report on one readable file; `statistics` where the values were read; `brief` as `ModelReport.brief` has it."""
     return ModelReport(
         path=path,
         format=model.format,
@@ -36,16 +36,23 @@ def assemble(
         producer=dict(model.producer),
         name=model.name,
         model_type=model.model_type,
-        inputs=tuple(_tensor(one) for one in model.inputs),
-        outputs=tuple(_tensor(one) for one in model.outputs),
         parameters=_parameters(accounts.totals),
         weight_bytes=accounts.totals.weight_bytes,
         macs=accounts.totals.macs,
-        layers=tuple(_layer(one, figures) for one in accounts.accounts),
         findings=tuple(FindingReport.of(one) for one in findings),
-        unclaimed=tuple(_weight(Row(None, one), figures) for one in accounts.unclaimed),
-        facts={**model.facts, **_census(model)},
+        **({} if brief else _ledger(model, accounts, statistics or {})),
     )
+
+
+def _ledger(model: Model, accounts: Accounts, figures: Mapping[TensorId, Statistics]) -> dict[str, Any]:
+    """What a brief report leaves out."""
+    return {
+        "inputs": tuple(_tensor(one) for one in model.inputs),
+        "outputs": tuple(_tensor(one) for one in model.outputs),
+        "layers": tuple(_layer(one, figures) for one in accounts.accounts),
+        "unclaimed": tuple(_weight(Row(None, one), figures) for one in accounts.unclaimed),
+        "facts": {**model.facts, **_census(model)},
+    }
 
 
 def _census(model: Model) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from modelscan import accounting, formats, layers, mlflow, rules
-from modelscan.accounting import Accounts
 from modelscan.assemble import assemble, unreadable
 from modelscan.errors import UnreadableFile
 from modelscan.formats import Artifact, ReadOptions
@@ -22,10 +21,10 @@ def read(artifact: Artifact, limits: Limits = DEFAULT) -> Model:
     return layers.derive(formats.identify(artifact).read(artifact, limits), limits)
 
 
-def examine(path: str, options: ReadOptions | None = None, limits: Limits = DEFAULT) -> ModelReport:
-    """The ledger and findings of one file or model folder. Never raises for what the file holds."""
+def examine(path: str, options: ReadOptions | None = None, limits: Limits = DEFAULT, *, brief: bool = False) -> ModelReport:
+    """The ledger and findings of one file or model folder, or the findings and sums alone. Never raises for what the file holds."""
     with collector_paused():
-        return _examined(path, options, limits)
+        return _examined(path, options, limits, brief)
 
 
 @contextmanager
@@ -40,7 +39,7 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _examined(path: str, options: ReadOptions | None, limits: Limits) -> ModelReport:
+def _examined(path: str, options: ReadOptions | None, limits: Limits, brief: bool) -> ModelReport:
     size: int | None = None
     try:
         artifact = formats.open_artifact(path, options)
@@ -52,17 +51,11 @@ def _examined(path: str, options: ReadOptions | None, limits: Limits) -> ModelRe
         seen = Observation(error.kind, str(error), offset=error.offset, where=" > ".join(error.where) or None)
         return unreadable(path, size, rules.judge(rules.Subject(path, (seen,), None, None)))
     accounts = accounting.reconcile(model)
+    observations, statistics = model.observations, None
     if artifact.options.values:
-        return _with_values(path, size, artifact, found, model, accounts, limits)
-    findings = rules.judge(rules.Subject(path, model.observations, model, accounts))
-    return assemble(path, size, model, accounts, findings)
+        from modelscan.valuecheck import check_values
 
-
-def _with_values(
-    path: str, size: int | None, artifact: Artifact, found: formats.Format, model: Model, accounts: Accounts, limits: Limits
-) -> ModelReport:
-    from modelscan.valuecheck import check_values
-
-    values = check_values(model, accounts, lambda tensor: found.blocks(artifact, tensor, limits))
-    findings = rules.judge(rules.Subject(path, (*model.observations, *values.observations), model, accounts))
-    return assemble(path, size, model, accounts, findings, values.statistics)
+        values = check_values(model, accounts, lambda tensor: found.blocks(artifact, tensor, limits))
+        observations, statistics = (*observations, *values.observations), values.statistics
+    findings = rules.judge(rules.Subject(path, observations, model, accounts))
+    return assemble(path, size, model, accounts, findings, statistics, brief)

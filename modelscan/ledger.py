@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import field, fields
+from dataclasses import field, fields, replace
 from functools import partial
 from math import isfinite
 from typing import Any, Self
@@ -218,6 +218,12 @@ class ModelReport(Plain):
     """Stored weights that no layer claims."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Plain facts about the file that policy and views use (opset imports, operators)."""
+
+    def brief(self) -> ModelReport:
+        """What all views of a scan but JSON need: the findings and the sums, without layers, signature and facts."""
+        if not (self.layers or self.unclaimed or self.inputs or self.outputs or self.facts):
+            return self
+        return replace(self, layers=(), unclaimed=(), inputs=(), outputs=(), facts={})
 
     def layer(self, name: str) -> LayerReport:
         """The layer of this path, or else of this name; raises `KeyError` when there is none or the name is ambiguous."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 
 from modelscan.discover import Discovery, discover
@@ -69,13 +70,14 @@ def begin(
     jobs: int | None = None,
     isolate: bool = True,
     progress: Progress | None = None,
+    brief: bool = False,
 ) -> Running:
-    """The same, model by model. Raises `ConfigError` at once, before any model is read."""
+    """The same, model by model; `brief` for the findings and sums alone. Raises `ConfigError` at once, before any model is read."""
     found = discover(paths)
     _complain(found)
 
     def models() -> Iterator[ModelReport]:
-        for done, report in enumerate(examine_all(found.targets, options or ReadOptions(), limits, jobs, isolate), start=1):
+        for done, report in enumerate(examine_all(found.targets, options or ReadOptions(), limits, jobs, isolate, brief), start=1):
             if progress is not None:
                 progress(done, len(found.targets), report.path)
             yield report
@@ -84,17 +86,23 @@ def begin(
 
 
 def examine_all(
-    targets: list[str], options: ReadOptions, limits: Limits = DEFAULT, jobs: int | None = None, isolate: bool = True
+    targets: list[str],
+    options: ReadOptions,
+    limits: Limits = DEFAULT,
+    jobs: int | None = None,
+    isolate: bool = True,
+    brief: bool = False,
 ) -> Iterator[ModelReport]:
     """The reports in the order of the targets."""
+    work = partial(examined, brief=brief)
     if isolate and can_isolate():
         _import_readers(targets)
-        reports = Pool(ModelReport, examined, not_survived, options, limits, jobs or os.cpu_count() or 1).run(targets)
+        reports = Pool(ModelReport, work, not_survived, options, limits, jobs or os.cpu_count() or 1).run(targets)
         for path, report in zip(targets, reports, strict=True):
-            yield second_try(path, report, options, limits) if _died(report) and options.inference else report
+            yield second_try(path, report, options, limits, brief) if _died(report) and options.inference else report
     else:
         for path in targets:
-            yield examined(path, options, limits)
+            yield work(path, options, limits)
 
 
 def _import_readers(targets: list[str]) -> None:
@@ -112,17 +120,18 @@ def _died(report: ModelReport) -> bool:
     return not report.readable and any(one.name in ("reader-crash", "reader-timeout", "reader-memory") for one in report.findings)
 
 
-def second_try(path: str, report: ModelReport, options: ReadOptions, limits: Limits = DEFAULT) -> ModelReport:
+def second_try(path: str, report: ModelReport, options: ReadOptions, limits: Limits = DEFAULT, brief: bool = False) -> ModelReport:
     """A second try that keeps native inference away from a file that its worker did not survive; the finding stays."""
-    second = next(Pool(ModelReport, examined, not_survived, replace(options, inference=False), limits, 1).run([path]))
+    work = partial(examined, brief=brief)
+    second = next(Pool(ModelReport, work, not_survived, replace(options, inference=False), limits, 1).run([path]))
     return replace(second, findings=(*report.findings, *second.findings)) if second.readable else report
 
 
-def examined(path: str, options: ReadOptions | None, limits: Limits = DEFAULT) -> ModelReport:
+def examined(path: str, options: ReadOptions | None, limits: Limits = DEFAULT, *, brief: bool = False) -> ModelReport:
     """The report on one file, read by this process."""
     from modelscan.examine import examine
 
-    return examine(path, options, limits)
+    return examine(path, options, limits, brief=brief)
 
 
 def not_survived(path: str, kind: str, reason: str) -> ModelReport:

@@ -3,6 +3,9 @@
 A worker is forked once and reused for file after file; what it found comes back as JSON, never as pickled objects. A crash
 of a native library, a time-out or exhausted memory ends that worker and becomes a finding on the file that it had. A file that
 was not its worker's first gets a second chance in a fresh one, so that no file answers for what came before it.
+
+A worker that reads small files has the next ones waiting in its pipe: it goes on while its last answer is taken, and neither side
+sleeps until the other has woken up.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import json
 import os
 import select
 import signal
+import stat
 import struct
 import sys
 import time
@@ -29,11 +33,19 @@ from modelscan.ledger import Plain
 from modelscan.limits import Limits
 
 _LENGTH = struct.Struct("<Q")
+_HEAD = struct.Struct("<QB")
+"""Before an answer: its bytes, and what it is."""
+_ANSWER, _FAILED, _LAST = range(3)
+"""An answer, a failure after which the worker goes on, one after which it ends."""
 _CHUNK = 1 << 20
 _GRACE = 2
 """Seconds of processor time beyond the limit on a file, so that the parent's clock always speaks first."""
 _AHEAD = 256
 """Files that may be finished before the one whose turn it is: what waits in memory while a slow file is read."""
+_DEPTH = 4
+"""Small files that a worker may have at once, the one that it reads included."""
+_SMALL = 64 << 10
+"""Bytes of a file that is read within milliseconds: one may wait behind another, whichever worker becomes free meanwhile."""
 Answer = TypeVar("Answer", bound=Plain)
 """What is asked of each file: its report, or a view of it that was drawn where it was read."""
 
@@ -63,10 +75,13 @@ class _Worker:
     pid: int
     tasks: int
     results: int
-    index: int | None = None
-    """Which path it has, None while it waits."""
+    given: deque[int] = field(default_factory=deque)
+    """Which paths it has: the one that it reads, then those that wait."""
+    quick: bool = False
+    """Whether they are small files."""
     served: int = 0
     deadline: float = 0.0
+    """For the path that it reads."""
     buffer: bytearray = field(default_factory=bytearray)
 
 
@@ -100,13 +115,9 @@ class Pool(Generic[Answer]):
             while following < len(paths):
                 self._employ(waiting, paths, following + _AHEAD)
                 for worker in self._ready():
-                    index = worker.index
-                    assert index is not None  # noqa: S101 - only busy workers are ready
-                    answer = self._collect(worker, paths[index], final=worker.served == 0)
-                    if answer is None and worker.pid < 0:
-                        waiting.appendleft(index)
-                    elif answer is not None:
-                        done[index] = answer
+                    done.update(self._collect(worker, paths))
+                    if worker.pid < 0:  # what it leaves is another one's
+                        waiting.extendleft(reversed(worker.given))
                 self._employ(waiting, paths, following + _AHEAD)  # they read on while the caller takes what is finished
                 while following in done:
                     yield done.pop(following)()
@@ -125,14 +136,21 @@ class Pool(Generic[Answer]):
         self.workers.clear()
 
     def _employ(self, waiting: deque[int], paths: Sequence[str], end: int) -> None:
-        """Give each free worker a path before `end`; hire as many as are needed."""
+        """Give the workers paths before `end`."""
         self.workers = [worker for worker in self.workers if worker.pid > 0]
-        free = [worker for worker in self.workers if worker.index is None]
-        while waiting and waiting[0] < end and (free or len(self.workers) < self.jobs):
-            if not free:
-                self.workers.append(self._start())
-                free.append(self.workers[-1])
-            self._give(free.pop(0), waiting.popleft(), paths)
+        while waiting and waiting[0] < end and (worker := self._free()) is not None:
+            small = _is_small(paths[waiting[0]])
+            if worker.given and not small:
+                return
+            worker.quick = small
+            self._give(worker, waiting.popleft(), paths)
+
+    def _free(self) -> _Worker | None:
+        """A worker with nothing to do, a new one, or the one with the fewest small files; None where all have enough."""
+        found = min((one for one in self.workers if not one.given or one.quick), key=lambda one: len(one.given), default=None)
+        if (found is None or found.given) and len(self.workers) < self.jobs:
+            self.workers.append(found := self._start())
+        return None if found is None or len(found.given) >= _DEPTH else found
 
     def _start(self, prepare: Callable[[], None] | None = None) -> _Worker:
         task_read, task_write = os.pipe()
@@ -167,70 +185,80 @@ class Pool(Generic[Answer]):
                     break
                 path = os.fsdecode(_read_exactly(tasks, _LENGTH.unpack(head)[0]) or b"")
                 limit_time(self.limits)
-                data, going_on = self._answer(path)
-                _write_all(results, _LENGTH.pack(len(data)) + data)
-                if not going_on:
+                data, what = self._answer(path)
+                _write_all(results, _HEAD.pack(len(data), what) + data)
+                if what == _LAST:
                     break
         finally:
             os._exit(0)
 
-    def _answer(self, path: str) -> tuple[bytes, bool]:
-        """The answer on one file as JSON, and whether this process is still fit for the next one."""
+    def _answer(self, path: str) -> tuple[bytes, int]:
+        """The answer on one file as JSON, or rule and reason of a failure; and which of these, and whether this process is still fit."""
         try:
-            return self.examine(path, self.options, self.limits).packed(), True
+            return self.examine(path, self.options, self.limits).packed(), _ANSWER
         except MemoryError:
             reason = f"reading needed more than {self.limits.worker_memory:,} bytes of memory"
-            return json.dumps({"failed": "reader-memory", "reason": reason}).encode(), False
+            return json.dumps(["reader-memory", reason]).encode(), _LAST
         except Exception as error:  # noqa: BLE001 - a fault of ours is a finding on the file, not the end of the scan
             if os.environ.get("MODELSCAN_DEBUG"):
                 import traceback
 
                 traceback.print_exc()
             reason = f"a fault of our own while reading it: {type(error).__name__}: {error}"
-            return json.dumps({"failed": "reader-crash", "reason": reason}).encode(), True
+            return json.dumps(["reader-crash", reason]).encode(), _FAILED
 
     def _give(self, worker: _Worker, index: int, paths: Sequence[str]) -> None:
         data = os.fsencode(paths[index])
-        worker.index = index
-        worker.deadline = time.monotonic() + self.limits.worker_seconds
+        if not worker.given:
+            worker.deadline = time.monotonic() + self.limits.worker_seconds
+        worker.given.append(index)
         with contextlib.suppress(BrokenPipeError):  # it is gone; `_collect` finds out how
             _write_all(worker.tasks, _LENGTH.pack(len(data)) + data)
 
     def _ready(self) -> list[_Worker]:
         """Busy workers that have something to read, have ended, or are past their time."""
-        busy = [worker for worker in self.workers if worker.index is not None]
+        busy = [worker for worker in self.workers if worker.given]
         patience = max(0.0, min((worker.deadline for worker in busy), default=0.0) - time.monotonic())
         readable, _, _ = select.select([worker.results for worker in busy], [], [], patience)
         now = time.monotonic()
         return [worker for worker in busy if worker.results in readable or worker.deadline <= now]
 
-    def _collect(self, worker: _Worker, path: str, final: bool) -> Callable[[], Answer] | None:
-        """What makes the answer, if it is complete or the worker will give none.
+    def _collect(self, worker: _Worker, paths: Sequence[str]) -> Iterator[tuple[int, Callable[[], Answer]]]:
+        """What makes the answers that are complete, and one that the worker will not give.
 
-        None while more is to come, and when the worker ended without an answer that is `final`: the file then gets another one.
+        A file at which a worker ended that had read others before stays among what the worker was given: it gets another one.
         """
         if not select.select([worker.results], [], [], 0)[0]:
             self._end(worker)
             reason = f"reading took longer than {self.limits.worker_seconds:g} s and was stopped"
-            return partial(self.failed, path, "reader-timeout", reason)
+            yield self._failure(worker, paths, "reader-timeout", reason)
+            return
         data = os.read(worker.results, _CHUNK)
         if not data:
             kind, reason = self._end(worker)
-            return partial(self.failed, path, kind, reason) if final else None
+            if worker.served == 0:
+                yield self._failure(worker, paths, kind, reason)
+            return
         worker.buffer += data
-        if len(worker.buffer) < _LENGTH.size or len(worker.buffer) < _LENGTH.size + _LENGTH.unpack_from(worker.buffer)[0]:
-            return None
-        answer = json.loads(bytes(worker.buffer[_LENGTH.size :]))
-        worker.buffer.clear()
-        if "failed" not in answer:
-            worker.index = None
-            worker.served += 1
-            return partial(self.answer.from_dict, answer)
-        if answer["failed"] == "reader-memory":
-            self._end(worker)
-            return partial(self.failed, path, answer["failed"], answer["reason"]) if final else None
-        worker.index = None
-        return partial(self.failed, path, answer["failed"], answer["reason"])
+        for answer, what in _complete(worker.buffer):
+            worker.deadline = time.monotonic() + self.limits.worker_seconds
+            if what == _LAST:
+                self._end(worker)
+                if worker.served:
+                    return
+            if what == _ANSWER:
+                worker.served += 1
+                yield worker.given.popleft(), partial(self._made, answer)
+            else:
+                yield self._failure(worker, paths, *json.loads(answer))
+
+    def _made(self, answer: bytes) -> Answer:
+        return self.answer.from_dict(json.loads(answer))
+
+    def _failure(self, worker: _Worker, paths: Sequence[str], kind: str, reason: str) -> tuple[int, Callable[[], Answer]]:
+        """What answers for the file that the worker has."""
+        index = worker.given.popleft()
+        return index, partial(self.failed, paths[index], kind, reason)
 
     def _end(self, worker: _Worker) -> tuple[str, str]:
         """Make sure that the worker is gone; rule and reason, if it ended by itself."""
@@ -242,7 +270,6 @@ class Pool(Generic[Answer]):
             os.kill(worker.pid, signal.SIGKILL)
         _, status, usage = os.wait4(worker.pid, 0)
         worker.pid = -1
-        worker.index = None
         return _death(status, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), self.limits)
 
 
@@ -293,6 +320,27 @@ def _be_silent() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
+
+
+def _is_small(path: str) -> bool:
+    """Whether reading it takes milliseconds, as far as its size tells; what is not there takes none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return True
+    return stat.S_ISREG(found.st_mode) and found.st_size <= _SMALL
+
+
+def _complete(buffer: bytearray) -> Iterator[tuple[bytes, int]]:
+    """Takes the answers that are whole out of what has come from a worker; each with what it is."""
+    while len(buffer) >= _HEAD.size:
+        size, what = _HEAD.unpack_from(buffer)
+        end = _HEAD.size + size
+        if len(buffer) < end:
+            return
+        answer = bytes(buffer[_HEAD.size : end])
+        del buffer[:end]
+        yield answer, what
 
 
 def _read_exactly(descriptor: int, n: int) -> bytes | None:

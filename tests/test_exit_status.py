@@ -25,22 +25,22 @@ TABLE = [
 ]
 COMMAND = re.compile(r"`([^`]*\bmodelscan [^`]*)`$")
 
-INTERRUPTED = "import os, time\nimport modelscan.examine as e\ndef examine(*a):\n    open('started', 'w').close()\n    time.sleep(60)\ne.examine = examine\n"
+INTERRUPTED = "import os, time\nimport modelscan.examine as e\ndef examine(*a, **k):\n    open('started', 'w').close()\n    time.sleep(60)\ne.examine = examine\n"
 SPOILED = {
     "a fault of our own": ("modelscan scan models", "import sys\nsys.modules['modelscan.discover'] = None\n"),
     "the same with its traceback": ("MODELSCAN_DEBUG=1 modelscan scan models", "import sys\nsys.modules['modelscan.discover'] = None\n"),
-    "a file crashes its reader": ("modelscan scan models", "import os\nimport modelscan.examine as e\ne.examine = lambda *a: os.abort()\n"),
+    "a file crashes its reader": ("modelscan scan models", "import os\nimport modelscan.examine as e\ne.examine = lambda *a, **k: os.abort()\n"),
     "a file takes too long": (
         "modelscan scan models",
-        "import time\nimport modelscan.examine as e\nobject.__setattr__(e.DEFAULT, 'worker_seconds', 0.2)\ne.examine = lambda *a: time.sleep(60)\n",
+        "import time\nimport modelscan.examine as e\nobject.__setattr__(e.DEFAULT, 'worker_seconds', 0.2)\ne.examine = lambda *a, **k: time.sleep(60)\n",
     ),
     "a file needs too much memory": (
         "modelscan scan models",
-        "import modelscan.examine as e\ndef examine(*a):\n    raise MemoryError\ne.examine = examine\n",
+        "import modelscan.examine as e\ndef examine(*a, **k):\n    raise MemoryError\ne.examine = examine\n",
     ),
     "a fault of our own in the reader of a file": (
         "modelscan scan models",
-        "import modelscan.examine as e\ne.examine = lambda *a: 1 // 0\n",
+        "import modelscan.examine as e\ne.examine = lambda *a, **k: 1 // 0\n",
     ),
     "verify without its extra": (
         "modelscan verify good.keras",

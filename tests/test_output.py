@@ -16,6 +16,7 @@ from modelscan.cli.common import Colour
 from modelscan.cli.output import Output, Outputs, ScanFormat, outputs_of
 from modelscan.ledger import FindingReport, LayerReport, ModelReport, Report
 from modelscan.report.json import dumps
+from modelscan.scan import begin
 from modelscan.settings import Thresholds
 from tests.report.machine import check
 
@@ -44,6 +45,30 @@ def test_stdout_parses_and_two_runs_give_the_same_bytes(name):
     assert first.stdout == second.stdout
     report = json.loads(run(*call[:-1], "json").stdout)
     check(name, first.stdout.decode(), report)
+
+
+@pytest.mark.parametrize("name", sorted(set(MACHINE) - {"json", "jsonl"}))
+def test_a_report_of_findings_and_sums_is_drawn_as_a_whole_one(name, capsys):
+    """Where no view needs the layers, they are not put together in the first place."""
+    paths = [str(ROOT / "fixtures" / one) for one in ("good", "bad", "saved_model")]
+    texts = []
+    for brief in (False, True):
+        drawn = Outputs([Output(ScanFormat(name), "-")], Thresholds(), Colour.NEVER)
+        assert drawn.brief
+        running = begin(paths, brief=brief)
+        models = list(running.models)
+        assert brief != any(one.layers or one.facts or one.inputs for one in models)
+        assert not any(one.brief().layers for one in models)
+        for one in models:
+            drawn.model(one)
+        drawn.end(Report(skipped=running.skipped, notes=running.notes))
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] != ""
+
+
+@pytest.mark.parametrize("name", ["json", "jsonl"])
+def test_the_whole_report_is_made_where_it_is_written(name):
+    assert not Outputs([Output(ScanFormat.TABLE, "-"), Output(ScanFormat(name), "x")], Thresholds(), Colour.NEVER).brief
 
 
 def outputs(*wanted, format=None):

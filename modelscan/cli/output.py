@@ -100,11 +100,6 @@ def _by_suffix(path: str) -> ScanFormat | None:
     return next((_SUFFIXES[suffix] for suffix in sorted(_SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), None)
 
 
-def slim(report: ModelReport) -> ModelReport:
-    """What all views of a scan but JSON need: the findings and the sums, not the layers."""
-    return replace(report, layers=(), unclaimed=(), inputs=(), outputs=(), facts={})
-
-
 class Outputs:
     """Takes the models of a scan one by one and writes all reports. Keeps no more of them than the formats need."""
 
@@ -135,6 +130,11 @@ class Outputs:
             yield self
 
     @property
+    def brief(self) -> bool:
+        """Whether brief reports are enough."""
+        return all(one.format not in (ScanFormat.JSON, ScanFormat.JSONL) for one in self._outputs)
+
+    @property
     def to_stdout_at_once(self) -> bool:
         """Whether standard output is written to while the scan goes on."""
         return any(one.format is ScanFormat.JSONL and one.path == STDOUT for one in self._outputs)
@@ -144,7 +144,7 @@ class Outputs:
         for stream in self._streams:
             stream.model(report)
         if self._keeps:
-            self._kept.append(slim(report))
+            self._kept.append(report.brief())
         if self._document is not None:
             self._document.model(report)
 

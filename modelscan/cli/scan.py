@@ -24,7 +24,7 @@ from modelscan.cli.gate import (
     overrides_of,
 )
 from modelscan.cli.inspect import ColourOption, ValuesOption
-from modelscan.cli.output import Outputs, ScanFormat, outputs_of, progress_wanted, slim
+from modelscan.cli.output import Outputs, ScanFormat, outputs_of, progress_wanted
 
 if TYPE_CHECKING:
     from modelscan.ledger import ModelReport, Report
@@ -101,13 +101,14 @@ def _judged(paths: Iterable[str], gate: Gate, outputs: Outputs, keep: bool) -> t
     failing = 0
     settings = gate.settings
     with progress_bar(progress_wanted(outputs)) as progress:
-        running = begin(paths, options=ReadOptions(values=settings.values), jobs=settings.jobs, progress=progress)
+        brief = outputs.brief and not settings.demands
+        running = begin(paths, options=ReadOptions(values=settings.values), jobs=settings.jobs, progress=progress, brief=brief)
         for model in running.models:
             judged = gate.judge(model)
             failing += gate.failing(Report((judged,)))
             outputs.model(judged)
             if keep:
-                kept.append(slim(judged))
+                kept.append(judged.brief())
     return kept, gate.finish(Report(skipped=running.skipped, notes=running.notes)), failing
 
 
