@@ -29,7 +29,10 @@ INTERRUPTED = "import os, time\nimport modelscan.examine as e\ndef examine(*a, *
 SPOILED = {
     "a fault of our own": ("modelscan scan models", "import sys\nsys.modules['modelscan.discover'] = None\n"),
     "the same with its traceback": ("MODELSCAN_DEBUG=1 modelscan scan models", "import sys\nsys.modules['modelscan.discover'] = None\n"),
-    "a file crashes its reader": ("modelscan scan models", "import os\nimport modelscan.examine as e\ne.examine = lambda *a, **k: os.abort()\n"),
+    "a file crashes its reader": (
+        "modelscan scan models",
+        "import os\nimport modelscan.examine as e\ne.examine = lambda *a, **k: os.abort()\n",
+    ),
     "a file takes too long": (
         "modelscan scan models",
         "import time\nimport modelscan.examine as e\nobject.__setattr__(e.DEFAULT, 'worker_seconds', 0.2)\ne.examine = lambda *a, **k: time.sleep(60)\n",

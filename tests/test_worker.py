@@ -66,6 +66,22 @@ def test_the_next_file_is_read_while_the_caller_takes_the_last_one():
     answers.close()
 
 
+def test_small_files_wait_where_they_will_be_read():
+    answers = Pool(ModelReport, examine, failed, ReadOptions(), DEFAULT, 1).run(["a", "wait:1", "wait:2", "wait:3", "b"])
+    next(answers)
+    time.sleep(1.0)
+    started = time.monotonic()
+    assert [one.path for one in answers] == ["wait:1", "wait:2", "wait:3", "b"]
+    assert time.monotonic() - started < 0.2
+
+
+def test_nothing_waits_behind_a_large_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("wait:large").write_bytes(bytes(1 << 20))
+    first, *others = run(["wait:large", *"abcdef"], 2)
+    assert first.file_bytes not in {one.file_bytes for one in others}
+
+
 @pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize(
     ("path", "kind", "says"),

@@ -134,7 +134,7 @@ def broadcasting(demands: Demands, call: Call) -> None:
             continue
         for back in range(1, len(axes) + 1):
             whole = shapes.of(out) or ()
-            widened = axes[-back].size == 1 and whole[-back].size != 1
+            widened = axes[-back].size == 1 and not (back <= len(whole) and whole[-back].size == 1)
             if axes[-back].source == FREE or widened:
                 continue
             demands.hand(out, full - back, value, -back)

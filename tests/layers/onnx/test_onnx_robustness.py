@@ -13,6 +13,7 @@ from modelscan.formats import onnx as reader
 from modelscan.formats import open_artifact
 from modelscan.limits import DEFAULT
 from tests.corpus import corpus, expected
+from tests.layers.onnx.onnx_graphs import derived, info, model, node
 
 VALUES = (None, "x", b"y", -1, 0, 1, 3, 10**18, -(10**18), 1.5, float("nan"), (), (0,), (-1,), (10**12,) * 3, (1.5, "a"), (5, 1, 1, 5))
 NAMES = (
@@ -62,3 +63,9 @@ def test_nothing_raises(seed):
             continue
         for _ in range(12 if model.graph.nodes else 0):
             accounting.reconcile(layers.derive(replace(model, graph=broken(model.graph, rng)), DEFAULT))
+
+
+def test_an_operand_may_have_more_axes_than_its_sum_is_declared_with(tmp_path):
+    """The other operand is unknown, and with it what the axes of the sum stand for."""
+    nodes = [node("Unheard", ["x"], ["u"], domain="custom"), node("Add", ["u", "x"], ["y"])]
+    assert derived(model(nodes, [info("x", [1, 1, 1, 4])], [info("y", [1, None])], domains=("custom",)), tmp_path).graph.nodes
