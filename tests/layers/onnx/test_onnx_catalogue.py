@@ -119,7 +119,7 @@ CASES = {
         info("y", ["N", 6, 4, 4]),
         [weight("s", 6, 1, 1)],
         6,
-        "size_1",
+        "channels",
     ),
     "lstm": (
         [node("LSTM", ["x", "w", "r", "b"], ["y"], hidden_size=7)],
@@ -167,7 +167,7 @@ CASES = {
         info("y", ["N", 3, 8]),
         [weight("p", 1, 3, 8)],
         24,
-        "size_2 × size_3",
+        "length × width",
     ),
 }
 
