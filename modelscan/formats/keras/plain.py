@@ -20,7 +20,7 @@ from typing import NamedTuple
 from modelscan.formats.keras.heaps import LARGEST
 from modelscan.formats.keras.naming import natural
 from modelscan.formats.keras.plainattr import Attributes, NotPlainError, Texts, demand, simple_shape
-from modelscan.limits import Limits
+from modelscan.limits import GIB, Limits
 from modelscan.source import Source
 
 _UNDEFINED = (1 << 64) - 1
@@ -43,6 +43,8 @@ _CHANGE = b"\1\0\0\0"
 """Version 1 of the time of the last change."""
 _LONGEST = 1024
 """Bytes of a name, a bound on what many links to one long name cost."""
+_USUAL_HEADER, _USUAL_HEAP = 16 + 256, _HEAP.size + 88
+"""Bytes of a dataset's header, and of a heap of few names with them: one read instead of two."""
 _FLAGS = (0, 1, 4, 5)
 """A message that does not change, one that may not be shared."""
 _CONTIGUOUS = b"\x03\x01"
@@ -95,13 +97,13 @@ class _Reader:
         demand((flags, base, free, driver) == (0, 0, _UNDEFINED, _UNDEFINED) and end <= source.size)
         self.source = source
         self.end: int = end
-        self.budget: int = 2 * end
-        """Bytes that may yet be read; in a sound file none is needed more than twice."""
+        self.budget: int = min(2 * end, 2 * GIB)
+        """Bytes that may yet be read; in a sound file none is needed more than twice, and most are not metadata."""
         self.names_of_table: int = 2 * leaf
         self.children_of_tree: int = 2 * internal
         self.addresses: set[int] = set()
         self.objects = 0
-        self.attributes = Attributes(self.read, end)
+        self.attributes = Attributes(self.read, min(end, GIB))
         self.root: int = root
         demand(cached <= 1)
         self.root_table = (tree, heap) if cached else None
@@ -111,7 +113,7 @@ class _Reader:
     def read(self, at: int, size: int) -> bytes:
         """Bytes of the file."""
         self.budget -= size
-        demand(size <= LARGEST and at + size <= self.end and self.budget >= 0)
+        demand(0 <= size <= LARGEST and at + size <= self.end and self.budget >= 0)
         return self.source.read(at, size)
 
     def once(self, at: int) -> int:
@@ -122,12 +124,13 @@ class _Reader:
 
     def messages(self, at: int) -> dict[int, list[bytes]]:
         """The bodies of an object's header messages by type, those without meaning left out."""
-        version, count, _, size = _HEADER.unpack(self.read(self.once(at), 12))
+        ahead = self.read(self.once(at), min(_USUAL_HEADER, self.end - at))
+        version, count, _, size = _HEADER.unpack_from(ahead)
         demand(version == 1)
         found: dict[int, list[bytes]] = {}
         blocks = [(at + 16, size)]
         for begin, size in blocks:
-            block = self.read(begin, size)
+            block = ahead[16 : 16 + size] if begin == at + 16 and 16 + size <= len(ahead) else self.read(begin, size)
             place = 0
             while place + 8 <= size:
                 kind, length, flags = _MESSAGE.unpack_from(block, place)
@@ -185,9 +188,11 @@ class _Reader:
 
     def _heap(self, at: int) -> bytes:
         """The names of a group, its free pieces looked through as the library does."""
-        signature, version, size, free, address = _HEAP.unpack(self.read(self.once(at), _HEAP.size))
+        ahead = self.read(self.once(at), min(_USUAL_HEAP, self.end - at))
+        signature, version, size, free, address = _HEAP.unpack_from(ahead)
         demand(signature == b"HEAP" and version == 0)
-        data = self.read(self.once(address), size)
+        end = _HEAP.size + size
+        data = ahead[_HEAP.size : end] if self.once(address) == at + _HEAP.size and end <= len(ahead) else self.read(address, size)
         pieces = 0
         while free != _END_OF_LIST:
             demand(pieces <= size // 16 and free + 16 <= size)
