@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 from modelscan.layers.keras.deriving import Deriver, Result, as_shape, built_shape
@@ -55,7 +56,7 @@ class Propagation:
         if (not current or current[0] is None) and rest:
             current, witness = self._start(block, rest[0])
         waiting = self._is_waiting(block)
-        for one, following in zip(rest, [*rest[1:], None], strict=True):
+        for one, following in zip_longest(rest, rest[1:]):
             current = self.block(one, None, current, {}, witness)
             witness = f"output of {one.name}"
             result = self.results[one.path]

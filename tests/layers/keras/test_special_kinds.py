@@ -139,6 +139,17 @@ def test_tables_of_words_are_no_parameters(tmp_path):
     assert report.parameters.total == keras.models.load_model(tmp_path / "model.keras").count_params()
 
 
+def test_a_sequential_of_nothing(tmp_path):
+    inputs = keras.Input((3,))
+    inner = keras.Sequential([keras.Input((3,))], name="nothing")
+    model = keras.Model(inputs, L.Dense(2, name="dense")(inner(inputs)))
+    model.save(tmp_path / "model.keras")
+    report = modelscan.inspect(tmp_path / "model.keras")
+    assert grave(report) == []
+    assert report.layer("dense").input_shapes == ((None, 3),)
+    assert report.parameters.total == model.count_params()
+
+
 def hand_written(path, layers):
     """A Sequential of `layers` Dense layers as Keras 2 writes it, the names in several attributes where one cannot hold them."""
     names = [f"a_rather_long_name_of_a_dense_layer_so_that_attributes_overflow_{number}" for number in range(layers)]
