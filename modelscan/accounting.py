@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from modelscan import dtypes
 from modelscan.formula import Formula
+from modelscan.formula import elements as elements_of
 from modelscan.model import Account, Claim, Kind, Layer, Model, Row, StoredTensor, Totals, Verdict, WeightSpec, shape_text
 from modelscan.records import record
 
@@ -50,7 +51,8 @@ def _share(claim: Claim) -> Share:
 
 def _brought(claim: Claim, seen: set[Share]) -> bool:
     """Whether the tensor, or at least this part of it, was counted before."""
-    return _share(claim) in seen or (identity(claim.tensor), None) in seen
+    share = _share(claim)
+    return share in seen or (claim.part is not None and (share[0], None) in seen)
 
 
 def _seen_shape(claim: Claim) -> tuple[int, ...]:
@@ -81,7 +83,7 @@ def account(layer: Layer, seen: set[Share] | None = None) -> Account:
 def _solve(specs: Iterable[WeightSpec], claims: dict[str, list[Claim]]) -> tuple[WeightSpec, ...]:
     """The specs with unknown symbols read off the stored shapes, as far as these agree among themselves."""
     specs = tuple(specs)
-    while True:
+    while not all(map(_known, specs)):
         found: dict[str, int] = {}
         for spec in specs:
             shapes = [_seen_shape(claim) for claim in claims.get(spec.role, ())]
@@ -101,6 +103,16 @@ def _solve(specs: Iterable[WeightSpec], claims: dict[str, list[Claim]]) -> tuple
             )
             for spec in specs
         )
+    return specs
+
+
+def _known(spec: WeightSpec) -> bool:
+    """Whether every dimension has a size."""
+    for one in spec.dims:
+        for symbol in one.symbols:
+            if symbol.value is None:
+                return False
+    return True
 
 
 def _rows(spec: WeightSpec, claims: Iterable[Claim], seen: set[Share]) -> Iterator[Row]:
@@ -135,12 +147,12 @@ def _extra(claim: Claim, layer: Layer) -> Row:
 
 def _problem(spec: WeightSpec, claim: Claim) -> str | None:
     tensor, shape, expected = claim.tensor, _seen_shape(claim), spec.shape
-    what = "stored shape" if shape == tensor.shape else f"stored shape {shape_text(tensor.shape)}, used as"
-    if len(expected) != len(shape) or any(e is not None and e != s for e, s in zip(expected, shape, strict=True)):
+    if expected != shape:
+        what = "stored shape" if shape == tensor.shape else f"stored shape {shape_text(tensor.shape)}, used as"
         names = ", ".join(str(one) for one in spec.dims)
-        return f"{what} {shape_text(shape)}, expected {shape_text(expected)} = ({names})"
-    if any(size is None for size in expected):
-        return f"{what} {shape_text(shape)} does not fit ({', '.join(str(one) for one in spec.dims)})"
+        if len(expected) != len(shape) or any(e is not None and e != s for e, s in zip(expected, shape, strict=True)):
+            return f"{what} {shape_text(shape)}, expected {shape_text(expected)} = ({names})"
+        return f"{what} {shape_text(shape)} does not fit ({names})"
     if spec.dtype is not None and spec.dtype != tensor.dtype:
         return f"stored as {tensor.dtype}, expected {spec.dtype}"
     dense = dtypes.nbytes(tensor.dtype, tensor.elements)
@@ -150,7 +162,11 @@ def _problem(spec: WeightSpec, claim: Claim) -> str | None:
 
 
 def _witnessed(spec: WeightSpec) -> bool:
-    return all(symbol.witness is not None for one in spec.dims for symbol in one.symbols)
+    for one in spec.dims:
+        for symbol in one.symbols:
+            if symbol.witness is None:
+                return False
+    return True
 
 
 def _judged(layer: Layer, specs: tuple[WeightSpec, ...], rows: tuple[Row, ...]) -> Account:
@@ -162,7 +178,7 @@ def _judged(layer: Layer, specs: tuple[WeightSpec, ...], rows: tuple[Row, ...]) 
     else:
         verdict = next((bad for bad in _GRAVITY if bad in verdicts), Verdict.INFERRED if Verdict.INFERRED in verdicts else Verdict.MATCH)
     formula = Formula.of(spec.dims for spec in counted)
-    logical = Formula.of(spec.logical or spec.dims for spec in counted).value
+    packed = any(spec.logical for spec in counted)
     trainable, non_trainable = _split(layer, counted)
     return Account(
         layer,
@@ -172,8 +188,8 @@ def _judged(layer: Layer, specs: tuple[WeightSpec, ...], rows: tuple[Row, ...]) 
         parameters=formula.value,
         trainable=trainable,
         non_trainable=non_trainable,
-        tied=sum(row.spec.term.value or 0 for row in rows if row.tied and row.spec is not None and row.spec.counted),
-        logical=logical if any(spec.logical for spec in counted) else None,
+        tied=sum([row.spec.elements or 0 for row in rows if row.tied and row.spec is not None and row.spec.counted]),
+        logical=Formula.of(spec.logical or spec.dims for spec in counted).value if packed else None,
         macs=_macs(layer, specs),
         nbytes=_bytes(row.tensor for row in rows if row.tensor is not None) if layer.claims else _bytes_in_attributes(rows),
     )
@@ -186,7 +202,7 @@ def _split(layer: Layer, specs: Iterable[WeightSpec]) -> tuple[int | None, int |
     for spec in specs:
         if layer.trainable is None or spec.trainable is None:
             return None, None
-        value = spec.term.value
+        value = spec.elements
         if layer.trainable and spec.trainable:
             trainable = None if value is None or trainable is None else trainable + value
         else:
@@ -198,7 +214,7 @@ def _macs(layer: Layer, specs: Iterable[WeightSpec]) -> int | None:
     multiplied = [spec for spec in specs if spec.multiplied]
     if not multiplied:
         return layer.extra_macs
-    elements = Formula.of(spec.logical or spec.dims for spec in multiplied).value
+    elements = _sum([elements_of(spec.logical or spec.dims) for spec in multiplied])
     if elements is None or layer.positions is None or layer.extra_macs is None:
         return None
     return elements * layer.positions + layer.extra_macs
@@ -291,7 +307,7 @@ def size_in_bytes(tensor: StoredTensor) -> int:
 def embedded_bytes(row: Row) -> int | None:
     """Bytes of a weight whose values stand in an attribute; None for any other."""
     spec = row.spec
-    return dtypes.nbytes(spec.dtype or "", spec.term.value or 0) if spec is not None and spec.embedded and row.tensor is None else None
+    return dtypes.nbytes(spec.dtype or "", spec.elements or 0) if spec is not None and spec.embedded and row.tensor is None else None
 
 
 def _bytes_in_attributes(rows: Iterable[Row]) -> int:
@@ -307,7 +323,7 @@ def _totals(model: Model, accounts: Sequence[Account], unclaimed: tuple[StoredTe
     for row in (row for one in without for row in one.rows):
         if row.spec is not None and row.spec.embedded:
             dtype = row.spec.dtype or "?"
-            by_dtype[dtype] = by_dtype.get(dtype, 0) + (row.spec.term.value or 0)
+            by_dtype[dtype] = by_dtype.get(dtype, 0) + (row.spec.elements or 0)
     left = sum(tensor.elements for tensor in unclaimed)
     total = _sum(one.parameters if one.parameters is None else one.parameters - one.tied for one in accounts)
     explained, independent = _explained(accounts)
@@ -360,5 +376,5 @@ def _without_tied(one: Account, trainable: bool) -> int | None:
         return value
     for row in one.rows:
         if row.tied and row.spec is not None and row.spec.counted and bool(one.layer.trainable and row.spec.trainable) is trainable:
-            value -= row.spec.term.value or 0
+            value -= row.spec.elements or 0
     return value

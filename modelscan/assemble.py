@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from modelscan.accounting import Accounts, TensorId, embedded_bytes, identity
 from modelscan.census import operators
 from modelscan.formula import Formula, Symbol
-from modelscan.ledger import FindingReport, LayerReport, ModelReport, Parameters, TensorReport, WeightReport
+from modelscan.ledger import FindingReport, LayerReport, ModelReport, Parameters, TensorReport, WeightReport, Weights
 from modelscan.model import Account, Finding, Model, Row, StoredTensor, TensorInfo, Totals, WeightSpec
 from modelscan.targets.loading import loads_in
 from modelscan.targets.onnxruntime import oldest_release
@@ -112,13 +113,17 @@ def _layer(account: Account, figures: Mapping[TensorId, Statistics]) -> LayerRep
         formula=formula.symbolic if formula is not None and has_formula else None,
         formula_values=formula.numeric if formula is not None and has_formula else None,
         verdict=str(account.verdict),
-        weights=tuple(_weight(row, figures) for row in account.rows),
+        weights=Weights(partial(_weights, account.rows, figures)) if account.rows else (),
         container=layer.container,
         tied=account.tied,
         logical=account.logical,
         nbytes=account.nbytes,
         note=layer.note,
     )
+
+
+def _weights(rows: Iterable[Row], figures: Mapping[TensorId, Statistics]) -> tuple[WeightReport, ...]:
+    return tuple([_weight(row, figures) for row in rows])
 
 
 def _weight(row: Row, figures: Mapping[TensorId, Statistics]) -> WeightReport:
@@ -159,7 +164,7 @@ def _figures(found: Statistics | None) -> dict[str, float | int | None] | None:
 
 def _elements(spec: WeightSpec | None, tensor: StoredTensor | None) -> int | None:
     if spec is not None:
-        return spec.term.value
+        return spec.elements
     return tensor.elements if tensor is not None else None
 
 

@@ -57,6 +57,8 @@ class Dim:
         return total
 
     def __str__(self) -> str:
+        if len(self.symbols) == self.coefficient == 1:
+            return self.symbols[0].name
         names = [symbol.name for symbol in self.symbols]
         if self.coefficient != 1 or not names:
             names.insert(0, str(self.coefficient))
@@ -96,6 +98,18 @@ def dim(name: str, value: int | None, witness: str | None = None) -> Dim:
 def const(value: int) -> Dim:
     """A dimension fixed by the layer's definition, such as the 2 of a GRU's two biases or a broadcast 1."""
     return Dim((), value)
+
+
+def elements(dims: Iterable[Dim]) -> int | None:
+    """The elements of a tensor of these dimensions, None where one is unknown."""
+    total = 1
+    for one in dims:
+        total *= one.coefficient
+        for symbol in one.symbols:
+            if symbol.value is None:
+                return None
+            total *= symbol.value
+    return total
 
 
 @record(frozen=True, slots=True)

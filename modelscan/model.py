@@ -13,7 +13,7 @@ from enum import StrEnum
 from math import prod
 from typing import Any
 
-from modelscan.formula import Dim, Formula, Term
+from modelscan.formula import Dim, Formula, elements
 from modelscan.records import record
 
 Shape = tuple[int | str | None, ...]
@@ -124,14 +124,14 @@ class WeightSpec:
     """Whether loading makes it anew where the file leaves it out (LoRA's matrices, merged into the kernel on saving): counted even so."""
 
     @property
-    def term(self) -> Term:
-        """The weight's element count as a product of named dimensions."""
-        return Term.product(self.dims)
+    def elements(self) -> int | None:
+        """The weight's element count, the product of its dimensions; None where one is unknown."""
+        return elements(self.dims)
 
     @property
     def shape(self) -> tuple[int | None, ...]:
         """The expected shape, None where a dimension is unknown."""
-        return tuple(one.value for one in self.dims)
+        return tuple([one.value for one in self.dims])
 
 
 @record(frozen=True, slots=True)

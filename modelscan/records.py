@@ -1,8 +1,12 @@
 """Frozen dataclasses that are quick to define: the vocabulary has dozens, and a command line pays for each at every start.
 
 `dataclasses` compiles six methods for each class (CPython 3.11, `_process_class`): a fifth of what `inspect` took on a small model. Here
-one is compiled, `__init__`; the others are written once and work on any record. To type checkers a record is a dataclass, and it is one to
+one is compiled, `__new__`; the others are written once and work on any record. To type checkers a record is a dataclass, and it is one to
 `dataclasses.fields` and `dataclasses.replace`.
+
+An object is filled while it belongs to a twin of its class, which has the same slots and lets them be set; then it is given its own
+class. A frozen dataclass calls `object.__setattr__` for each field instead, and takes twice as long; a large model makes a million objects.
+A subclass of a record that adds fields must be a record itself.
 """
 
 from __future__ import annotations
@@ -50,7 +54,7 @@ def _made(plain: type) -> type:
         "__match_args__": tuple(fields),
         "__dataclass_fields__": fields,
         "__dataclass_params__": vars(_Model)["__dataclass_params__"],
-        "__init__": _init(plain, fields),
+        "__new__": _new(plain, fields, slots),
         "_values": staticmethod(attrgetter(*fields)) if len(fields) > 1 else staticmethod(_tuple_of(*fields)),
     }
     return type(plain)(plain.__name__, plain.__bases__, {**_SHARED, **names, **common})
@@ -67,10 +71,11 @@ def _tuple_of(*names: str) -> Any:
     return lambda record: tuple(getattr(record, name) for name in names)
 
 
-def _init(plain: type, fields: dict[str, Any]) -> Any:
+def _new(plain: type, fields: dict[str, Any], slots: tuple[str, ...]) -> Any:
     """The one method that is worth compiling: it runs for every object, with names and defaults of its own."""
-    scope: dict[str, Any] = {"_set": object.__setattr__, "_missing": _MISSING}
-    parameters, lines = [], []
+    twin = type(plain)(plain.__name__, plain.__bases__, {"__slots__": slots, "__setattr__": object.__setattr__})
+    scope: dict[str, Any] = {"_make": object.__new__, "_twin": twin, "_missing": _MISSING}
+    parameters, lines = ["_class"], []
     for name, one in fields.items():
         value, default = name, ""
         if one.default is not _MISSING:
@@ -79,12 +84,13 @@ def _init(plain: type, fields: dict[str, Any]) -> Any:
             scope[f"_of_{name}"], default = one.default_factory, "=_missing"
             value = f"_of_{name}() if {name} is _missing else {name}"
         parameters.append(name + default)
-        lines.append(f"    _set(self, '{name}', {value})")
-    exec(f"def __init__(self, {', '.join(parameters)}):\n" + "\n".join(lines or ["    pass"]), scope)  # noqa: S102 - identifiers of our own classes
-    init = scope["__init__"]
-    init.__qualname__ = f"{plain.__qualname__}.__init__"
-    init.__annotations__ = {**{name: one.type for name, one in fields.items()}, "return": None}
-    return init
+        lines.append(f"    _self.{name} = {value}")
+    body = ["    _self = _make(_twin)", *lines, "    _self.__class__ = _class", "    return _self"]
+    exec(f"def __new__({', '.join(parameters)}):\n" + "\n".join(body), scope)  # noqa: S102 - identifiers of our own classes
+    made = scope["__new__"]
+    made.__qualname__ = f"{plain.__qualname__}.__new__"
+    made.__annotations__ = {**{name: one.type for name, one in fields.items()}, "return": plain.__name__}
+    return staticmethod(made)
 
 
 def _eq(self: Any, other: Any) -> Any:
@@ -108,13 +114,9 @@ def _refuse_to_delete(self: Any, name: str) -> None:
     raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
 
 
-def _state(self: Any) -> tuple[Any, ...]:
-    return tuple(self._values(self))
-
-
-def _restore(self: Any, state: tuple[Any, ...]) -> None:
-    for name, value in zip(self.__match_args__, state, strict=True):
-        object.__setattr__(self, name, value)
+def _reduce(self: Any) -> tuple[type, tuple[Any, ...]]:
+    """How it is pickled and copied: made anew of its values."""
+    return type(self), tuple(self._values(self))
 
 
 _SHARED = {
@@ -123,6 +125,5 @@ _SHARED = {
     "__repr__": _repr,
     "__setattr__": _refuse_to_set,
     "__delattr__": _refuse_to_delete,
-    "__getstate__": _state,
-    "__setstate__": _restore,
+    "__reduce__": _reduce,
 }

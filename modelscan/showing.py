@@ -125,7 +125,7 @@ def show(path: str, options: ReadOptions, showing: Showing, gate: Gate | None, c
         return showing.of(died[0], gate)
 
     def work(path: str, options: ReadOptions | None, limits: Limits) -> Shown:
-        return showing.of(examined(path, options, limits), gate)
+        return _shown(path, options, limits, showing, gate)
 
     ahead = _taken()
     if ahead is not None and choice is not None:
@@ -136,6 +136,13 @@ def show(path: str, options: ReadOptions, showing: Showing, gate: Gate | None, c
             ahead.dismiss()
         shown = next(Pool(Shown, work, failed, options, DEFAULT, 1).run([path]))
     return showing.of(second_try(path, died[0], options), gate) if died and options.inference else shown
+
+
+def _shown(path: str, options: ReadOptions | None, limits: Limits, showing: Showing, gate: Gate | None) -> Shown:
+    from modelscan.examine import collector_paused
+
+    with collector_paused():  # what was read is still there when its view is drawn, and no garbage yet
+        return showing.of(examined(path, options, limits), gate)
 
 
 def fork_ahead(arguments: Sequence[str]) -> None:
@@ -197,4 +204,4 @@ def _work(task: str, _: ReadOptions | None, limits: Limits) -> Shown:
     gate = choice.gate() if showing.command == "inspect" else None
     if gate is None:
         choice.settings()  # for the formulas of custom layers
-    return showing.of(examined(told["path"], ReadOptions.from_dict(told["options"]), limits), gate)
+    return _shown(told["path"], ReadOptions.from_dict(told["options"]), limits, showing, gate)

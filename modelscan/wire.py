@@ -52,7 +52,7 @@ class Wire:
         self._base = 0
         self._grown = _CHUNK
 
-    def _chunk(self, offset: int, wanted: int) -> tuple[bytes, int]:
+    def chunk(self, offset: int, wanted: int) -> tuple[bytes, int]:
         """Bytes that hold `wanted` ones from `offset` (fewer at the end of the source), and where they begin."""
         base, data = self._base, self._data
         if base <= offset and offset + wanted <= base + len(data):
@@ -69,7 +69,7 @@ class Wire:
         if not 0 <= start <= end <= self.size:
             raise UnreadableFile("truncated-file", f"a message ends at byte {end:,} of a file of {self.size:,}", offset=start)
         if end - start <= _WHOLE:
-            data, base = self._chunk(start, end - start)
+            data, base = self.chunk(start, end - start)
             whole = _scan(data, start - base, end - base, base)
             if whole is not None:
                 return iter(whole)
@@ -77,19 +77,19 @@ class Wire:
 
     def _walk(self, start: int, end: int) -> Iterator[Field]:
         """The fields of a message of any size or in any state, one by one."""
-        data, base = self._chunk(start, end - start if end - start <= _WHOLE else _HEADER)
+        data, base = self.chunk(start, end - start if end - start <= _WHOLE else _HEADER)
         position, safe = start, base + len(data) - _HEADER
         last = base + len(data) >= end
         while position < end:
             if position > safe and not last:
-                data, base = self._chunk(position, min(_HEADER, end - position))
+                data, base = self.chunk(position, min(_HEADER, end - position))
                 safe, last = base + len(data) - _HEADER, base + len(data) >= end
             at = position - base
             try:
                 tag = data[at]
                 at += 1
                 if tag >= 128:
-                    tag, at = _varint(data, at, tag)
+                    tag, at = varint(data, at, tag)
                 if not 8 <= tag < _TAGS:
                     raise _malformed(f"field number {tag >> 3}", position)
                 wire = tag & 7
@@ -97,7 +97,7 @@ class Wire:
                     length = data[at]
                     at += 1
                     if length >= 128:
-                        length, at = _varint(data, at, length)
+                        length, at = varint(data, at, length)
                     value = base + at
                     if length > end - value:
                         length = self._cut(length, value, end, position)
@@ -108,7 +108,7 @@ class Wire:
                     value = data[at]
                     at += 1
                     if value >= 128:
-                        value, at = _varint(data, at, value)
+                        value, at = varint(data, at, value)
                 else:
                     field, position = self._rare(tag, base + at, end, position)
                     yield field
@@ -153,9 +153,9 @@ class Wire:
         return max(0, end - value)
 
     def _next_varint(self, position: int, end: int) -> tuple[int, int]:
-        data, base = self._chunk(position, min(_HEADER, end - position))
+        data, base = self.chunk(position, min(_HEADER, end - position))
         try:
-            value, at = _varint(data, position - base + 1, data[position - base])
+            value, at = varint(data, position - base + 1, data[position - base])
         except IndexError:
             raise self._overrun(position, end, "a number") from None
         return value, base + at
@@ -196,7 +196,7 @@ class Wire:
         if at >= 0 and at + length <= len(self._data):
             return self._data[at : at + length]
         if length <= _WHOLE and offset + length <= self.size:
-            data, base = self._chunk(offset, length)
+            data, base = self.chunk(offset, length)
             return data[offset - base : offset - base + length]
         return self.source.read(offset, length)
 
@@ -238,13 +238,13 @@ def _scan(data: bytes, at: int, stop: int, base: int) -> list[Field] | None:
             tag = data[at]
             at += 1
             if tag >= 128:
-                tag, at = _varint(data, at, tag)
+                tag, at = varint(data, at, tag)
             if not 8 <= tag < _TAGS:
                 return None
             value = data[at]
             at += 1
             if value >= 128:
-                value, at = _varint(data, at, value)
+                value, at = varint(data, at, value)
             if tag & 7 == LENGTH:
                 append((tag >> 3, LENGTH, base + at, value))
                 at += value
@@ -267,7 +267,7 @@ def varints(data: bytes, most: int, offset: int = 0) -> Iterator[int]:
         at += 1
         if value >= 128:
             try:
-                value, at = _varint(data, at, value)
+                value, at = varint(data, at, value)
             except IndexError:
                 raise _malformed("a number that reaches past the end of its field", offset + at) from None
         yield value
@@ -305,7 +305,7 @@ def _malformed(what: str, offset: int) -> UnreadableFile:
     return UnreadableFile("malformed-protobuf", f"the protobuf structure is broken: {what}", offset=offset)
 
 
-def _varint(data: bytes, at: int, first: int) -> tuple[int, int]:
+def varint(data: bytes, at: int, first: int) -> tuple[int, int]:
     """The number whose first byte has been read, cut to 64 bits, and where the next byte is; `IndexError` where data ends."""
     value, shift = first & 127, 7
     if first < 128:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from math import prod
 
 from modelscan.graph import Graph, Node
-from modelscan.model import Finding, Severity
+from modelscan.model import Finding, Severity, Shape
 from modelscan.rules.base import Rule, Subject
 
 _PYTHON = frozenset({"PyOp", "PyCustomOp", "PythonOp", "PythonOpGrad", "PythonFunction", "PyFunc"})
@@ -29,6 +30,7 @@ _VENDORS = frozenset(
 """Domains that ONNX, ONNX Runtime and PyTorch's exporter define themselves."""
 _ALLOCATES = 1 << 33
 """Elements that no layer of a served model needs at once."""
+_NOTHING = (0,)
 _TEXT_BYTES = 64 * 1024
 _SECRET = re.compile(
     r"\b(AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{60,}|hf_[A-Za-z]{34,}|xox[baprs]-[A-Za-z0-9-]{20,}"
@@ -184,16 +186,22 @@ def _asked(node: Node, scope: Graph) -> tuple[int, ...] | None:
 
 def _made(node: Node, scope: Graph) -> tuple[int, ...] | None:
     """The shape of an output beyond the bound, if it is known and no input of the node is as large."""
-    if node.graphs or max(map(prod, (_static(name, scope) for name in node.inputs)), default=0) > _ALLOCATES:
+    made = next((sizes for name in node.outputs if prod(sizes := _static(name, scope)) > _ALLOCATES), None)
+    if made is None or node.graphs or any(prod(_static(name, scope)) > _ALLOCATES for name in node.inputs):
         return None
-    return next((sizes for name in node.outputs if prod(sizes := _static(name, scope)) > _ALLOCATES), None)
+    return made
 
 
 def _static(name: str, scope: Graph) -> tuple[int, ...]:
     """A value's shape where every dimension is a number, (0,) where one is not."""
     info = scope.values.get(name)
-    sizes = info.shape if info is not None and info.shape is not None else (0,)
-    return tuple(one for one in sizes if isinstance(one, int)) if all(isinstance(one, int) for one in sizes) else (0,)
+    return _NOTHING if info is None or info.shape is None else _sizes(info.shape)
+
+
+@lru_cache(maxsize=1024)
+def _sizes(shape: Shape) -> tuple[int, ...]:
+    sizes = tuple([one for one in shape if isinstance(one, int)])
+    return sizes if len(sizes) == len(shape) else _NOTHING
 
 
 class SecretInMetadata(Rule):
@@ -290,7 +298,8 @@ def _texts(subject: Subject) -> Iterator[tuple[str, str]]:
         for path, scope in _scopes(model.graph):
             yield from ((f"{path or 'graph'} {_label(key)}", value[:_TEXT_BYTES]) for key, value in scope.metadata.items())
         for path, node in _nodes(subject):
-            yield from ((f"node {path} {key}", value[:_TEXT_BYTES]) for key, value in node.metadata.items())
+            if node.metadata:
+                yield from ((f"node {path} {key}", value[:_TEXT_BYTES]) for key, value in node.metadata.items())
 
 
 def _label(key: str) -> str:

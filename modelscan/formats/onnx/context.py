@@ -50,6 +50,8 @@ class Reading:
     inference_failures: list[str] = field(default_factory=list)
     """What the onnx package said when inference failed as a whole; nothing is wrong with the file for that."""
     external_sizes: dict[str, int | None] = field(default_factory=dict)
+    texts: dict[bytes, str] = field(default_factory=dict)
+    """Names of values as they were first read: each stands in the file where it is made and again wherever it is taken."""
     _names: dict[str, int] = field(default_factory=dict)
     _metadata_left: int = _METADATA_BYTES
 
@@ -82,6 +84,13 @@ class Reading:
             if count > MOST_OF_A_KIND
         ]
         return (*self.seen, *more)
+
+    def text(self, data: bytes) -> str:
+        """A name of a value; bytes that are no UTF-8 become escapes."""
+        known = self.texts.get(data)
+        if known is None:
+            known = self.texts[data] = data.decode("utf-8", "backslashreplace")
+        return known
 
     def unique(self, name: str) -> str:
         """The name, numbered if it was given before."""

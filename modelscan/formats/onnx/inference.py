@@ -168,7 +168,7 @@ class Result:
     """A serialised model with inferred types."""
 
     def __init__(self, reading: Reading, data: bytes, own: Collection[str]) -> None:
-        self.inner = Reading(reading.artifact, Wire(data, reading.limits), reading.limits)
+        self.inner = Reading(reading.artifact, Wire(data, reading.limits), reading.limits, texts=reading.texts)
         self.own = own
         self.known: dict[Shape | None, Shape | None] = {None: None}
 

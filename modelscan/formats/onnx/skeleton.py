@@ -44,6 +44,8 @@ def varint(value: int) -> bytes:
 
 def block(number: int, data: bytes) -> bytes:
     """A field of bytes, a string or a message."""
+    if len(data) < 128 and number < 16:
+        return bytes((number << 3 | 2, len(data))) + data
     return varint(number << 3 | 2) + varint(len(data)) + data
 
 

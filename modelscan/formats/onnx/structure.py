@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from modelscan.errors import LimitExceeded, UnreadableFile
-from modelscan.formats.onnx import attributes, tensors
+from modelscan.formats.onnx import attributes, nodes, tensors
 from modelscan.formats.onnx.attributes import Attribute
 from modelscan.formats.onnx.context import Extent, Reading, standard
 from modelscan.formats.onnx.payload import Contents, elements, small
@@ -47,15 +47,6 @@ from modelscan.formats.onnx.proto import (
     GRAPH_OUTPUT,
     GRAPH_SPARSE,
     GRAPH_VALUE_INFO,
-    NODE_ATTRIBUTE,
-    NODE_DOC,
-    NODE_DOMAIN,
-    NODE_INPUT,
-    NODE_METADATA,
-    NODE_NAME,
-    NODE_OP,
-    NODE_OUTPUT,
-    NODE_OVERLOAD,
 )
 from modelscan.formats.onnx.types import value_info
 from modelscan.graph import Fill, Function, Graph, Node, SparseTensor
@@ -240,50 +231,28 @@ def _finish(scope: Scope, name: str, metadata: dict[str, str], opsets: dict[str,
     )
 
 
-def _node(scope: Scope, start: int, end: int, index: int) -> Node:  # noqa: C901, PLR0912 - a branch for each field
-    wire = scope.reading.wire
-    most = scope.reading.limits.values
-    text = wire.text
-    inputs: list[str] = []
-    outputs: list[str] = []
-    found: list[Extent] = []
-    metadata: list[Extent] = []
-    notes: Mapping[str, str] = _NOTHING
-    name = op = domain = overload = ""
-    for number, kind, value, length in wire.fields(start, end):
-        if kind != LENGTH:
-            continue
-        if number == NODE_INPUT:
-            inputs.append(text(value, length))
-        elif number == NODE_OUTPUT:
-            outputs.append(text(value, length))
-        elif number == NODE_NAME:
-            name = text(value, length)
-        elif number == NODE_OP:
-            op = text(value, length)
-        elif number == NODE_ATTRIBUTE and length:
-            found.append((value, value + length))
-        elif number == NODE_DOMAIN:
-            domain = standard(text(value, length))
-        elif number == NODE_OVERLOAD:
-            overload = text(value, length)
-        elif number == NODE_METADATA and length:
-            metadata.append((value, value + length))
-        elif number == NODE_DOC and length:
-            notes = scope.reading.doc(value, length)
-        if len(inputs) + len(outputs) + len(found) + len(metadata) > most:
-            raise LimitExceeded("values", most + 1, most, offset=start)
-    if not found and not metadata:
-        return Node(name, op, domain, tuple(inputs), tuple(outputs), _NOTHING, _NOTHING, notes, overload, start, end - start)
-    plain: dict[str, Any] = {}
-    graphs: dict[str, Graph] = {}
+def _node(scope: Scope, start: int, end: int, index: int) -> Node:
+    inputs, outputs, name, op, domain, overload, found, metadata, notes = nodes.parse(scope.reading, start, end)
+    plain: Mapping[str, Any] = _NOTHING
+    graphs: Mapping[str, Graph] = _NOTHING
     if found:
-        owner = Owner(scope, op, domain, name or f"{op}_{index}", outputs[0] if outputs else "", f"{scope.where}.node[{index}]")
-        for place, extent in enumerate(found):
-            owner.attribute(extent, place, plain, graphs)
+        plain, graphs = _attributes(scope, found, (name, op, domain), outputs, index)
     if metadata:
         notes = {**notes, **scope.reading.metadata(metadata, scope.where)}
     return Node(name, op, domain, tuple(inputs), tuple(outputs), plain, graphs, notes, overload, start, end - start)
+
+
+def _attributes(
+    scope: Scope, found: list[Extent], named: tuple[str, str, str], outputs: list[str], index: int
+) -> tuple[dict[str, Any], dict[str, Graph]]:
+    """The attributes of a node, plain ones and bodies; `named` are its name, its operator and the operator's domain."""
+    name, op, domain = named
+    plain: dict[str, Any] = {}
+    graphs: dict[str, Graph] = {}
+    owner = Owner(scope, op, domain, name or f"{op}_{index}", outputs[0] if outputs else "", f"{scope.where}.node[{index}]")
+    for place, extent in enumerate(found):
+        owner.attribute(extent, place, plain, graphs)
+    return plain, graphs
 
 
 class Owner:

@@ -33,8 +33,12 @@ from modelscan.formats.onnx.proto import (
 )
 from modelscan.graph import SparseTensor
 from modelscan.model import Kind, StoredTensor
-from modelscan.wire import FIXED32, FIXED64, LENGTH, VARINT, Field, signed, signed32
+from modelscan.wire import FIXED32, FIXED64, LENGTH, VARINT, Field, signed, signed32, varint
 
+_HEAD = 512
+"""Bytes that the fields before the payload take in nearly all tensors."""
+_DIM, _CODE, _NAME, _RAW = TENSOR_DIMS << 3, TENSOR_TYPE << 3, TENSOR_NAME << 3 | LENGTH, TENSOR_RAW << 3 | LENGTH
+"""Tags of these fields, where dimensions stand one by one."""
 _COUNTED = 64 << 20
 _INDICES = 1 << 20
 """Bytes of a sparse tensor's indices that are looked at."""
@@ -78,6 +82,8 @@ class RawTensor:
 def parse(reading: Reading, extents: list[Extent]) -> RawTensor:
     """The fields of a tensor; `extents` are its pieces, nearly always one."""
     wire = reading.wire
+    if len(extents) == 1 and (plain := _plain(reading, *extents[0])) is not None:
+        return plain
     one = RawTensor(extents[0][0], extents[-1][1])
     for entry in wire.fields(*extents[0]) if len(extents) == 1 else reading.messages(extents):
         number, kind, value, length = entry
@@ -97,6 +103,34 @@ def parse(reading: Reading, extents: list[Extent]) -> RawTensor:
     if len(one.dims) > reading.limits.rank:
         raise UnreadableFile("limit-exceeded", f"a tensor of {len(one.dims):,} dimensions", offset=one.start)
     return one
+
+
+def _plain(reading: Reading, start: int, end: int) -> RawTensor | None:
+    """A tensor of dimensions, type, name and raw bytes, these at its end, as most are; None for any other."""
+    data, base = reading.wire.chunk(start, min(end - start, _HEAD))
+    one = RawTensor(start, end)
+    at, stop = start - base, min(end - base, len(data))
+    try:
+        while at < stop:
+            tag, value = data[at], data[at + 1]
+            at += 2
+            if value > 127:
+                value, at = varint(data, at, value)
+            if tag == _DIM and len(one.dims) < reading.limits.rank and value < 1 << 63:
+                one.dims.append(value)
+            elif tag == _CODE and value < 1 << 31:
+                one.code = value
+            elif tag == _NAME and at + value <= stop:
+                one.name = reading.text(data[at : at + value])
+                at += value
+            elif tag == _RAW:
+                one.raw = (base + at, value)
+                return one if base + at + value == end else None
+            else:
+                return None
+    except (IndexError, UnreadableFile):  # the thorough way tells what is wrong
+        return None
+    return one if base + at == end else None
 
 
 def _less_common(reading: Reading, one: RawTensor, entry: Field) -> None:

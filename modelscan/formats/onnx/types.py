@@ -14,11 +14,16 @@ KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
 _TENSOR, _SEQUENCE, _MAP, _OPAQUE, _SPARSE, _OPTIONAL = 1, 4, 5, 7, 8, 9
 _SHORT = 128
 """Types of up to this many bytes are read once: a model has thousands of values and a few dozen types."""
+_NAME, _TYPE = 1 << 3 | LENGTH, 2 << 3 | LENGTH
+"""Tags of the fields of a `ValueInfoProto`."""
 _NESTED = {_SEQUENCE: "sequence", _OPTIONAL: "optional"}
 
 
 def value_info(reading: Reading, start: int, end: int, scope: str | None = None) -> TensorInfo:
     """Name, element type and shape of a declared value. With a scope, the extent of a type that is no tensor is remembered."""
+    short = _short(reading, start, end) if end - start <= 2 * _SHORT else None
+    if short is not None:
+        return short
     name = told = ""
     types: list[Extent] = []
     for number, kind, value, length in reading.wire.fields(start, end):
@@ -43,6 +48,20 @@ def value_info(reading: Reading, start: int, end: int, scope: str | None = None)
     if scope is not None and len(types) == 1 and dtype is not None and "(" in dtype:
         reading.types[scope, name] = types[0]
     return TensorInfo(name, dtype, shape)
+
+
+def _short(reading: Reading, start: int, end: int) -> TensorInfo | None:
+    """A name and a type that was read before, and nothing else; None for anything but that."""
+    data = reading.wire.read(start, end - start)
+    if len(data) < 4 or data[0] != _NAME or data[1] >= _SHORT or len(data) < data[1] + 4:
+        return None
+    at = data[1] + 2
+    if data[at] != _TYPE or data[at + 1] != len(data) - at - 2:
+        return None
+    known = reading.known_types.get(data[at + 2 :])
+    if known is None or (known[0] is not None and "(" in known[0]):
+        return None
+    return TensorInfo(reading.text(data[2:at]), *known)
 
 
 def type_proto(reading: Reading, extents: list[Extent], depth: int = 0) -> tuple[str | None, Shape | None]:

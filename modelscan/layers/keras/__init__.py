@@ -137,7 +137,7 @@ def _with_added(specs: tuple[WeightSpec, ...], claims: tuple[Claim, ...], note: 
     """What loading makes anew where an archive holds it merged; in the HDF5 layout it is a weight like any other."""
     if claims and not by_place(claims):
         return tuple(replace(spec, added=False) for spec in specs), note
-    merged = [spec.term.value or 0 for spec in specs if spec.added]
+    merged = [spec.elements or 0 for spec in specs if spec.added]
     text = f"LoRA: its {sum(merged):,} elements are merged into the kernel of this file, a loaded model holds them besides"
     return specs, f"{note}; {text}" if note else text
 

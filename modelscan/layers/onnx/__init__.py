@@ -54,12 +54,16 @@ def derive(model: Model, limits: Limits) -> Model:
     demands.collect()
     setting = Setting(flow, shapes.views, shapes, demands, inert=inert(flow, shapes.views), batch=_batch(shapes))
     found = recognise(setting)
-    made = layers(setting, rows(setting, found))
-    weights = {(c.tensor.file, c.tensor.name) for layer in made for c in layer.claims if c.tensor.kind is Kind.WEIGHT}
-    tensors = tuple(of_kind(one, (one.file, one.name) in weights) for one in model.tensors)
-    facts = {**model.facts, "activations": activations(setting)}
+    drawn = rows(setting, found)
     told = (*(seen for one in found for seen in one.observations), *checks.declared(shapes, model.observations))
     observations = (*told, *arguments.contradictions(shapes))
+    activity = activations(setting)
+    del found
+    setting.forget()
+    made = layers(setting, drawn)
+    weights = {(c.tensor.file, c.tensor.name) for layer in made for c in layer.claims if c.tensor.kind is Kind.WEIGHT}
+    tensors = tuple(of_kind(one, (one.file, one.name) in weights) for one in model.tensors)
+    facts = {**model.facts, "activations": activity}
     return replace(model, layers=made, tensors=tensors, observations=model.observations + observations, facts=facts, trainable_known=False)
 
 

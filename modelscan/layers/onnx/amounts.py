@@ -38,9 +38,9 @@ def of(shapes: Shapes, value: int) -> Amounts | None:
     if value == NONE:
         return None
     known = shapes.amounts.get(value)
-    if known is None and value in shapes.flow.contents:
-        held = shapes.flow.contents[value]
-        if len(held) <= MOST:
+    if known is None:
+        held = shapes.flow.contents.get(value)
+        if held is not None and len(held) <= MOST:
             known = tuple(Axis(one, FREE) if isinstance(one, int) else Axis(None, FREE) for one in held)
             shapes.amounts[value] = known
     return known
@@ -52,12 +52,12 @@ def follow(shapes: Shapes, call: Call) -> None:
         return
     value = call.outputs[0]
     made = _computed(shapes, call)
-    if made is None or len(made) > MOST or value in shapes.flow.contents:
+    if made is None or len(made) > MOST or shapes.flow.contents.get(value) is not None:
         return
     shapes.amounts[value] = made
     sizes = [one.static for one in made]
     if all(size is not None for size in sizes):
-        shapes.flow.contents[value] = tuple(size for size in sizes if size is not None)
+        shapes.flow.contents.note(value, tuple(size for size in sizes if size is not None))
         shapes.noted.append(value)
 
 

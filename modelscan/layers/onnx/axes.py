@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -46,7 +47,19 @@ def merged(mine: Axes | None, other: Axes | None) -> Axes | None:
     """Axes with sizes filled in from a second account of the same value; the first one's sizes stand."""
     if mine is None or other is None or len(mine) != len(other):
         return other if mine is None else mine
-    return tuple(b if a.static is None and (b.static is not None or a.size is None) else a for a, b in zip(mine, other, strict=True))
+    for axis in mine:
+        if not isinstance(axis.size, int):
+            break
+    else:
+        return mine
+    return tuple([b if a.static is None and (b.static is not None or a.size is None) else a for a, b in zip(mine, other, strict=True)])
+
+
+@lru_cache(maxsize=4096)
+def told(stated: Shape | None, found: Shape | None) -> Axes | None:
+    """The axes of a value that the file declares so and general inference found to be so; a model has few different ones."""
+    free = None if stated is None else from_shape(stated)
+    return merged(free, None if found is None else from_shape(found, OPAQUE))
 
 
 def broadcast(shapes: Iterable[Axes | None]) -> Axes | None:

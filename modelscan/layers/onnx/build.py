@@ -22,7 +22,18 @@ ONE_TYPE = frozenset(
 """Operators whose definition has one type for activations and weights."""
 
 
-def weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tuple[Claim, ...]]:
+def tell(setting: Setting, found: Found) -> None:
+    """Makes specs and claims of a layer's drafts, which are dropped: a large model has tens of megabytes of them."""
+    found.values = tuple([draft.value for draft in found.drafts])
+    found.counted = any(draft.counted for draft in found.drafts)
+    if found.known:
+        found.specs, found.claims = _weights(setting, found)
+    else:
+        found.claims = _unexplained(setting, found)
+    found.drafts.clear()
+
+
+def _weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tuple[Claim, ...]]:
     """The specs and claims of a layer."""
     specs: list[WeightSpec] = []
     claims: list[Claim] = []
@@ -43,7 +54,7 @@ def weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tup
             dtype = draft.dtype or (wanted if view.dtype is not None and draft.counted else None)
             specs.append(_spec(setting, draft, view, piece, role, dtype))
             claims.append(_claim(setting.flow, piece, role, draft.counted, draft.value))
-        for name, value in dict.fromkeys(view.extras):
+        for name, value in dict.fromkeys(view.extras) if view.extras else ():
             role = _unique(f"{draft.role}_{name}", roles)
             tensor = setting.flow.tensors[value]
             if tensor is not None:
@@ -61,7 +72,7 @@ def _dtype(setting: Setting, found: Found) -> str | None:
     return setting.shapes.dtypes[found.inputs[0]]
 
 
-def unexplained(setting: Setting, found: Found) -> tuple[Claim, ...]:
+def _unexplained(setting: Setting, found: Found) -> tuple[Claim, ...]:
     """The stored tensors of an operator without a formula."""
     claims = []
     for draft in found.drafts:
@@ -88,16 +99,7 @@ def _spec(setting: Setting, draft: Draft, view: View, piece: Piece, role: str, d
             for one, extent, size, full in zip(dims, draft.extents, piece.extent, view.shape, strict=True)
         )
     logical = None if draft.logical is None else _dims(draft.logical, own)
-    return WeightSpec(
-        role,
-        dims,
-        dtype=dtype,
-        trainable=None,
-        key=setting.flow.names[piece.value],
-        multiplied=draft.multiplied,
-        logical=logical,
-        counted=draft.counted,
-    )
+    return WeightSpec(role, dims, dtype, None, setting.flow.names[piece.value], draft.multiplied, logical, draft.counted)
 
 
 def _dims(extents: tuple[Extent, ...], own: tuple[int, ...]) -> tuple[Dim, ...]:
@@ -145,4 +147,6 @@ def _claim(flow: Flow, piece: Piece, role: str | None, counted: bool, value: int
     if tensor is None:
         raise LookupError(f"value {piece.value} holds no tensor")
     seen = None if piece.extent == tensor.shape else piece.extent
-    return Claim(of_kind(tensor, counted), flow.names[value if value != NONE else piece.value], role, seen=seen, part=piece.part or None)
+    kind = Kind.WEIGHT if counted else Kind.CONSTANT
+    tensor = tensor if tensor.kind is kind else replace(tensor, kind=kind)
+    return Claim(tensor, flow.names[value if value != NONE else piece.value], role, False, seen, piece.part or None)

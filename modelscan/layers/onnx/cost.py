@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from modelscan import dtypes
+from modelscan.layers.onnx.axes import Axes
 from modelscan.layers.onnx.flow import NONE, SCOPE
 from modelscan.layers.onnx.site import Setting, positions
 
@@ -21,23 +24,30 @@ def activations(setting: Setting) -> dict[str, Any]:
     sizes: dict[int, int] = {}
     ending: dict[int, list[int]] = {}
     unknown = total = alive = peak = 0
-    at = ""
-    made = [(-1, list(setting.flow.inputs))]
-    made += [(call.index, list(call.outputs)) for call in setting.flow.calls]
-    for index, values in made:
+    at = -1
+    known: dict[tuple[str | None, Axes | None], int | None] = {}
+    """Bytes by type and axes, of which a large model has a few dozen."""
+    views, dtypes_of, axes_of = setting.views, setting.shapes.dtypes, setting.shapes.axes
+    made: Iterator[tuple[int, Sequence[int]]] = ((call.index, call.outputs) for call in setting.flow.calls)
+    for index, values in chain(((-1, setting.flow.inputs),), made):
         for value in values:
-            if value == NONE or value in setting.views or home[value] != value or value in sizes:
+            if value == NONE or value in views or home[value] != value or value in sizes:
                 continue
-            size = _bytes(setting, value)
+            key = (dtypes_of[value], axes_of[value])
+            if key not in known:
+                known[key] = _bytes(setting, value)
+            size = known[key]
             unknown += size is None
             sizes[value] = size or 0
             total += size or 0 if index >= 0 else 0
             alive += size or 0
             ending.setdefault(last.get(value, index), []).append(value)
         if alive > peak:
-            peak, at = alive, setting.flow.calls[index].node.title(index) if index >= 0 else ""
-        alive -= sum(sizes[value] for value in ending.pop(index, ()))
-    return {"bytes": total, "peak_bytes": peak, "peak_at": at or None, "unknown": unknown}
+            peak, at = alive, index
+        if index in ending:
+            alive -= sum([sizes[value] for value in ending.pop(index)])
+    title = setting.flow.calls[at].node.title(at) if at >= 0 else None
+    return {"bytes": total, "peak_bytes": peak, "peak_at": title, "unknown": unknown}
 
 
 def _homes(setting: Setting) -> tuple[list[int], dict[int, int]]:

@@ -89,7 +89,10 @@ class Demands:
 
     def hand(self, source: int, source_axis: int, target: int, target_axis: int) -> None:
         """Passes what is said of one axis on to an axis of another value."""
-        told = self.of(source, source_axis)
+        by_axis = self.wanted.get(source)
+        if by_axis is None:
+            return
+        told = self.of(source, source_axis) if source_axis < 0 else by_axis.get(source_axis)
         if told and self.open(target, target_axis):
             for one in told:
                 self.want(target, target_axis, one)
@@ -102,9 +105,19 @@ class Demands:
 
 def same(demands: Demands, call: Call) -> None:
     """Whatever is said of the first output holds for the first input."""
-    if call.outputs and call.inputs and call.inputs[0] != NONE:
-        for axis in demands.wanted.get(call.outputs[0], ()):
-            demands.hand(call.outputs[0], axis, call.inputs[0], axis)
+    if not call.outputs or not call.inputs or call.inputs[0] == NONE:
+        return
+    source, target = call.outputs[0], call.inputs[0]
+    told, axes = demands.wanted.get(source), demands.shapes.axes[target]
+    if told is None or axes is None:
+        return
+    if target in demands.wanted:
+        for axis in told:
+            demands.hand(source, axis, target, axis)
+        return
+    handed = {axis: said for axis, said in told.items() if axis < len(axes) and axes[axis].source != FREE}
+    if handed:
+        demands.wanted[target] = handed
 
 
 def from_axis(axis: Axis, text: str, subject: str = "", factor: int = 1, weight: int = STORED) -> Evidence | None:

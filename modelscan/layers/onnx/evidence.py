@@ -45,12 +45,18 @@ class Evidence(NamedTuple):
         return f"{self.text} {self.subject}" if self.subject else self.text
 
 
+_Witness = tuple[int, str, Evidence]
+"""A statement for the size that stands, with its place among all and its words."""
+
+
 @dataclass(slots=True)
 class Quantity:
     """A named size with everything that is said of it."""
 
     name: str
     evidence: list[Evidence] = field(default_factory=list)
+    _settled: tuple[int, int | None, list[_Witness]] = (0, None, [])  # replaced, never changed
+    """How many statements there were when the rest was found: the size with the most weight behind it, and its witnesses."""
 
     def add(self, *statements: Evidence | None) -> Quantity:
         """Notes statements; None is ignored."""
@@ -79,9 +85,15 @@ class Quantity:
 
     def settled(self) -> int | None:
         """The size with the most weight behind it; each statement counts once."""
-        sizes = {one.size for one in self.evidence}
-        if len(sizes) < 2:
-            return next(iter(sizes), None)
+        evidence = self.evidence
+        if not evidence:
+            return None
+        size = evidence[0].size
+        for one in evidence:
+            if one.size != size:
+                break
+        else:
+            return size
         votes: dict[int, int] = {}
         for one in dict.fromkeys(self.evidence):
             votes[one.size] = votes.get(one.size, 0) + one.weight
@@ -89,21 +101,36 @@ class Quantity:
 
     def symbol(self, tensors: tuple[int, ...]) -> Symbol:
         """The symbol as it stands in the spec of stored tensors, which are no witnesses for themselves."""
-        size = self.settled()
+        count, size, witnesses = self._settled
+        if count != len(self.evidence):
+            count, size, witnesses = self._settled = (len(self.evidence), *self._weighed())
         by_self = False
         told: dict[str, int] = {}
-        """Weights of the witnesses, by their words."""
-        for one in self.evidence:
-            if one.size != size:
-                continue
+        """Places of the witnesses, by their words, heaviest first."""
+        for place, words, one in witnesses:
             if one.source in tensors or (one.others and not one.origins.isdisjoint(tensors)):
                 by_self = True
-            elif one.source != OPAQUE:
-                told.setdefault(one.words, one.weight)
+            elif one.source != OPAQUE and words not in told:
+                told[words] = place
+                if len(told) > NAMED:
+                    break
         if not told:
             return Symbol(self.name, size if by_self else None, None)
-        heaviest = told if len(told) <= NAMED else sorted(told, key=lambda words: -told[words])[:NAMED]
-        return Symbol(self.name, size, ", ".join(heaviest))
+        named = list(told)[:NAMED] if len(told) > NAMED else sorted(told, key=told.__getitem__) if len(told) > 1 else told
+        return Symbol(self.name, size, ", ".join(named))
+
+    def _weighed(self) -> tuple[int | None, list[_Witness]]:
+        """The size that stands, and the statements for it, heaviest first, as they came where they weigh the same."""
+        size, lightest, ordered = self.settled(), ATTRIBUTE, True
+        witnesses: list[_Witness] = []
+        for place, one in enumerate(self.evidence):
+            if one.size == size:
+                witnesses.append((place, f"{one.text} {one.subject}" if one.subject else one.text, one))
+                ordered = ordered and one.weight <= lightest
+                lightest = one.weight
+        if not ordered:
+            witnesses.sort(key=lambda one: -one[2].weight)
+        return size, witnesses
 
 
 @record(frozen=True, slots=True)
@@ -115,7 +142,7 @@ class Extent:
 
     def dim(self, tensors: tuple[int, ...]) -> Dim:
         """The dimension for the spec of stored tensors."""
-        return Dim(tuple(one.symbol(tensors) for one in self.quantities), self.coefficient)
+        return Dim(tuple([one.symbol(tensors) for one in self.quantities]), self.coefficient)
 
     @property
     def size(self) -> int | None:
@@ -131,6 +158,8 @@ class Extent:
 
 def extent(*factors: Quantity | int) -> Extent:
     """A dimension that is the product of quantities and constants."""
+    if len(factors) == 1 and isinstance(factors[0], Quantity):
+        return Extent((factors[0],))
     coefficient, quantities = 1, []
     for one in factors:
         if isinstance(one, int):

@@ -7,7 +7,7 @@ more), `unstack` (one less) and `carry` (a loop's state handed to its next turn)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +57,7 @@ class Call:
     def integers(self, name: str) -> tuple[int, ...] | None:
         """A list of integers; None where it is absent or of another type."""
         value = self.node.attributes.get(name)
-        if isinstance(value, tuple | list) and all(isinstance(one, int) for one in value):
+        if value is not None and isinstance(value, tuple | list) and all(isinstance(one, int) for one in value):
             return tuple(value)
         return None
 
@@ -83,6 +83,39 @@ class Owner:
     """Of the node among all, for names where the file has none."""
 
 
+class Contents:
+    """Elements of small values by number: of stored tensors, decoded when asked for, and of what the rules work out."""
+
+    __slots__ = ("_known", "_names", "_stored", "_tensors")
+
+    def __init__(self, names: list[str], tensors: list[StoredTensor | None]) -> None:
+        self._known: dict[int, tuple[int | float, ...] | None] = {}
+        self._stored: dict[int, Mapping[str, tuple[int | float, ...]]] = {}
+        self._names, self._tensors = names, tensors
+
+    def stored(self, value: int, contents: Mapping[str, tuple[int | float, ...]]) -> None:
+        """Notes where the elements of a stored tensor are to be had, by its name."""
+        self._stored[value] = contents
+
+    def get(self, value: int) -> tuple[int | float, ...] | None:
+        """The elements, None where they are not known."""
+        if value in self._known:
+            return self._known[value]
+        source, tensor = self._stored.get(value), self._tensors[value] if value != NONE else None
+        if source is None or tensor is None or tensor.elements > KNOWN:
+            return None
+        found = self._known[value] = source.get(self._names[value])
+        return found
+
+    def note(self, value: int, elements: tuple[int | float, ...]) -> None:
+        """What a rule worked out."""
+        self._known[value] = elements
+
+    def forget(self, value: int) -> None:
+        """Takes back what a rule worked out."""
+        self._known.pop(value, None)
+
+
 @dataclass(slots=True)
 class Flow:
     """The flat graph. Lists are indexed by value number."""
@@ -96,7 +129,6 @@ class Flow:
     """What the file itself says of the value, inputs and outputs of graphs included."""
     tensors: list[StoredTensor | None] = field(default_factory=list)
     sparse: dict[int, SparseTensor] = field(default_factory=dict)
-    contents: dict[int, tuple[int | float, ...]] = field(default_factory=dict)
     kinds: dict[int, str] = field(default_factory=dict)
     """What the exporter says that stored values were: `PARAMETER`, `BUFFER`, …"""
     producer: list[int] = field(default_factory=list)
@@ -111,6 +143,10 @@ class Flow:
     """What the file declares of the outputs, in their order."""
     escapes: set[int] = field(default_factory=set)
     """Values that leave as outputs of a graph or a body."""
+    contents: Contents = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.contents = Contents(self.names, self.tensors)
 
     def declared_shape(self, value: int) -> Shape | None:
         """What the file states of a value's shape."""
@@ -166,11 +202,11 @@ class _Scope:
             self.define(info.name, declared=info)
         for name, tensor in graph.initializers.items():
             value = self.names[name] if name in self.names else self.define(name)
-            self.flow.tensors[value] = tensor
-            self._contents(value, name)
+            flow.tensors[value] = tensor
+            flow.contents.stored(value, graph.contents)
         for name, kind in graph.kinds.items():
             if name in graph.initializers:
-                self.flow.kinds[self.names[name]] = kind
+                flow.kinds[self.names[name]] = kind
         for name, sparse in graph.sparse.items():
             self.flow.sparse[self.names[name] if name in self.names else self.define(name)] = sparse
 
@@ -186,12 +222,6 @@ class _Scope:
         self.names[name] = value
         return value
 
-    def _contents(self, value: int, name: str) -> None:
-        """Notes the elements of a small stored tensor."""
-        tensor = self.flow.tensors[value]
-        if tensor is not None and tensor.elements <= KNOWN and name in self.graph.contents:
-            self.flow.contents[value] = self.graph.contents[name]
-
     def lookup(self, name: str) -> int:
         """The value that a name stands for here; a name that nobody defines becomes a value without a producer."""
         if not name:
@@ -205,26 +235,28 @@ class _Scope:
 
     def call(self, node: Node, inputs: tuple[int, ...] | None = None, outputs: bool | tuple[int, ...] = True) -> Call:
         """Appends a call; `outputs=False` leaves its results to the artificial calls behind its bodies."""
-        flow = self.flow
-        taken = tuple(self.lookup(name) for name in node.inputs) if inputs is None else inputs
+        flow, names, define = self.flow, self.names, self.define
+        taken = inputs or tuple([names[name] if name and name in names else self.lookup(name) for name in node.inputs])
         if isinstance(outputs, tuple):
             made = outputs
         else:
-            made = tuple(self.define(name) if name else NONE for name in node.outputs) if outputs else ()
+            made = tuple([define(name) if name else NONE for name in node.outputs]) if outputs else ()
         op = f"{node.domain}:{node.op}" if node.domain else node.op
         if len(taken) < arity.LEAST.get(op, 0) or (not made and node.domain != SCOPE and op not in CONTROL):
             op = MALFORMED
-        one = Call(len(flow.calls), node, taken, made, op, self.owner)
+        index = len(flow.calls)
+        one = Call(index, node, taken, made, op, self.owner)
         flow.calls.append(one)
+        uses, producer = flow.uses, flow.producer
         for position, value in enumerate(taken):
             if value != NONE:
-                flow.uses[value].append((one.index, position))
+                uses[value].append((index, position))
         for value in made:
-            if value != NONE and flow.producer[value] == NONE:
-                flow.producer[value] = one.index
+            if value != NONE and producer[value] == NONE:
+                producer[value] = index
         if node.op == "Constant" and not node.domain and made and made[0] != NONE:
             flow.tensors[made[0]] = self.graph.constants.get(flow.names[made[0]])
-            self._contents(made[0], flow.names[made[0]])
+            flow.contents.stored(made[0], self.graph.contents)
         return one
 
     def border(self, kind: str, source: int, target: int, axis: int = 0) -> None:

@@ -136,6 +136,8 @@ def contradictions(calls: Iterable[Call], dtypes: list[str | None], told: dict[i
     """Operands of com.microsoft's operators that are not of one type though they must be, or of a type that is not taken there."""
     found = []
     for call in calls:
+        if not call.node.domain:
+            continue
         problem = _unlike(call, dtypes, told) or _foreign(call, dtypes, told)
         if problem is not None:
             title = call.node.title(call.index)

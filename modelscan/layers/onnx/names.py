@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from modelscan.layers.onnx.flow import Call, Flow
 from modelscan.records import record
@@ -51,15 +52,26 @@ class Place:
 def place_of(call: Call) -> Place:
     """The place of one call by its own name and metadata."""
     metadata = call.node.metadata
-    found = _listed(metadata.get(SCOPES), metadata.get(CLASSES)) or _namespace(metadata.get(NAMESPACE))
-    leaf = call.node.title(call.index)
-    if found is not None:
-        return found
-    name = call.node.name.split(";")[0].removeprefix(_FUSED)
-    parts = tuple(part for part in name.split("/") if part and part not in _WRAPPERS)[:DEEPEST]
-    if len(parts) > 1:
-        return Place(parts[:-1], (None,) * (len(parts) - 1), parts[-1], rooted=not name.startswith("/"))
-    return Place((), (), parts[0] if parts else leaf, told=False)
+    if metadata:
+        found = _listed(metadata.get(SCOPES), metadata.get(CLASSES)) or _namespace(metadata.get(NAMESPACE))
+        if found is not None:
+            return found
+    name = call.node.name.partition(";")[0].removeprefix(_FUSED)
+    above, _, leaf = name.rpartition("/")
+    if not leaf or leaf in _WRAPPERS:
+        parts = _parts(name)
+        return _beside(parts[:-1], parts[-1], name) if parts else Place((), (), call.node.title(call.index), False)
+    return _beside(_parts(above)[: DEEPEST - 1], leaf, name) if above else Place((), (), leaf, False)
+
+
+@lru_cache(maxsize=4096)
+def _parts(name: str) -> tuple[str, ...]:
+    """The levels of a name with slashes; the operators of one module share them."""
+    return tuple([part for part in name.split("/") if part and part not in _WRAPPERS][:DEEPEST])
+
+
+def _beside(scope: tuple[str, ...], leaf: str, name: str) -> Place:
+    return Place(scope, (None,) * len(scope), leaf, True, not name.startswith("/")) if scope else Place((), (), leaf, False)
 
 
 def _listed(scopes: str | None, classes: str | None) -> Place | None:

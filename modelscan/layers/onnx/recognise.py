@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from modelscan.layers.onnx.arity import PARAMETERS
+from modelscan.layers.onnx.build import tell
 from modelscan.layers.onnx.catalogue.embedding import is_weight
 from modelscan.layers.onnx.catalogue.rotary import is_table
 from modelscan.layers.onnx.flow import NONE, SCOPE, Call
@@ -19,10 +20,11 @@ COMPOSED = frozenset(("Mul", "Softmax", "Div"))
 def recognise(setting: Setting) -> list[Found]:
     """All layers with stored tensors, in graph order. A call that a layer owns already is no layer of its own."""
     found: list[Found] = []
+    taken = setting.taken
     for call in setting.flow.calls:
         _revive(setting, call)
         weighted = _takes_stored(setting, call)
-        if call.index in setting.taken or not (weighted or call.op in COMPOSED or call.node.domain == MACHINE_LEARNING):
+        if not (weighted or call.op in COMPOSED or call.node.domain == MACHINE_LEARNING) or call.index in taken:
             continue
         site = Site(setting, call)
         function = LAYERS.get(call.op)
@@ -36,20 +38,29 @@ def recognise(setting: Setting) -> list[Found]:
             found.append(one)
             if one.output in setting.inert and one.output not in setting.views and any(draft.counted for draft in one.drafts):
                 setting.inert.discard(one.output)
+            tell(setting, one)
     return found
 
 
 def _revive(setting: Setting, call: Call) -> None:
     """What a layer made of stored tensors alone (positions through a small network) is an activation to whatever takes it."""
-    if call.op not in ("Shape", "Size") and any(value != NONE and value not in setting.inert for value in call.inputs):
-        setting.inert.difference_update(value for value in call.outputs if value not in setting.views)
+    inert = setting.inert
+    for made in call.outputs:
+        if made in inert and made not in setting.views:
+            break
+    else:
+        return
+    if call.op not in ("Shape", "Size") and any(value != NONE and value not in inert for value in call.inputs):
+        inert.difference_update(value for value in call.outputs if value not in setting.views)
 
 
 def _takes_stored(setting: Setting, call: Call) -> bool:
     """Whether a stored tensor ends its way here: taken by this call, whose own result is not static any more."""
-    if call.node.domain == SCOPE or call.op == "Loop" or (call.outputs and call.outputs[0] in setting.views):
-        return False
-    return any(value in setting.views for value in call.inputs)
+    views = setting.views
+    for value in call.inputs:
+        if value in views:
+            return not (call.node.domain == SCOPE or call.op == "Loop" or (call.outputs and call.outputs[0] in views))
+    return False
 
 
 def _opaque(site: Site) -> Found | None:

@@ -92,11 +92,14 @@ def _is_layer(setting: Setting, call: Call) -> bool:
 def _of_layer(setting: Setting, found: Found) -> Row:
     calls = sorted([found.call, *found.fused], key=lambda call: call.index)
     place = place_of(found.call)
-    if found.fused and not any(draft.counted for draft in found.drafts):
+    if found.fused and not found.counted:
         place = replace(place, leaf=SHORTER.get(found.type, found.type.lower()))
     named = _by_weights(setting, found)
     if named is not None:
-        place = replace(named, leaf=place.leaf) if not place.told else refined(place, named) if not named.rooted else place
+        if not place.told:
+            place = Place(named.scope, named.classes, place.leaf, named.told, named.rooted)
+        elif not named.rooted:
+            place = refined(place, named)
     own = _own_name(setting, found)
     if own is not None:
         place = replace(place, leaf=own)
@@ -107,10 +110,10 @@ def _of_layer(setting: Setting, found: Found) -> Row:
 
 def _own_name(setting: Setting, found: Found) -> str | None:
     """The name that the author gave the one tensor of an operator, where its layer has no module: `pos_embed` for an addition."""
-    names = [setting.flow.names[draft.value].rsplit(".", 1)[-1] for draft in found.drafts if draft.value != NONE]
+    names = [setting.flow.names[value].rsplit(".", 1)[-1] for value in found.values if value != NONE]
     if found.type == "Dense" and MERGED & set(names):
         return "in_proj"
-    view = setting.views.get(found.drafts[0].value) if found.type in BARE and len(found.drafts) == 1 else None
+    view = setting.views.get(found.values[0]) if found.type in BARE and len(found.values) == 1 else None
     if view is None or len(view.pieces) != 1:
         return None
     name = setting.flow.names[view.pieces[0].value]
@@ -120,12 +123,12 @@ def _own_name(setting: Setting, found: Found) -> str | None:
 
 def _by_weights(setting: Setting, found: Found) -> Place | None:
     """The module that the names of the layer's tensors tell of."""
-    for draft in found.drafts:
-        view = setting.views.get(draft.value)
+    for value in found.values:
+        view = setting.views.get(value)
         for piece in view.pieces if view is not None else ():
             place = of_weight(setting.flow.names[piece.value])
             if place is not None:
-                return replace(place, told=False)
+                return Place(place.scope, place.classes, place.leaf, False, place.rooted)
     return None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from modelscan.layers.onnx import amounts, kinds
-from modelscan.layers.onnx.axes import FREE, OPAQUE, UNKNOWN, Axes, Axis, broadcast, from_shape, merged
+from modelscan.layers.onnx.axes import FREE, OPAQUE, UNKNOWN, Axes, Axis, broadcast, merged, told
 from modelscan.layers.onnx.flow import NONE, Call, Flow
 from modelscan.layers.onnx.views import View, follow, stored_views
 
@@ -59,7 +59,7 @@ class Shapes:
         """What is known of values that no call makes."""
         flow = self.flow
         for value in self.noted:
-            flow.contents.pop(value, None)
+            flow.contents.forget(value)
         self.noted.clear()
         self.contrib.clear()
         self.amounts.clear()
@@ -67,7 +67,7 @@ class Shapes:
         self.axes = [None] * len(flow.names)
         for value, tensor in enumerate(flow.tensors):
             if tensor is not None:
-                self.axes[value] = tuple(Axis(size, value) for size in tensor.shape)
+                self.axes[value] = tuple([Axis(size, value) for size in tensor.shape])
         for value, sparse in flow.sparse.items():
             self.axes[value] = tuple(Axis(size, value) for size in sparse.shape)
         for value in range(len(flow.names)):
@@ -132,9 +132,7 @@ class Shapes:
     def _known(self, value: int) -> Axes | None:
         """What the file declares, completed by what the reader's inference found."""
         info, stated = self.flow.infos[value], self.flow.declared[value]
-        free = from_shape(stated.shape) if stated is not None and stated.shape is not None else None
-        found = from_shape(info.shape, OPAQUE) if info is not None and info.shape is not None else None
-        return merged(free, found)
+        return told(None if stated is None else stated.shape, None if info is None else info.shape)
 
 
 def _of_view(view: View) -> Axes:

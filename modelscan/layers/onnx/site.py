@@ -12,7 +12,7 @@ from modelscan.layers.onnx.evidence import Extent, Quantity
 from modelscan.layers.onnx.flow import NONE, Call, Flow
 from modelscan.layers.onnx.shapes import Shapes
 from modelscan.layers.onnx.views import View
-from modelscan.model import Observation
+from modelscan.model import Claim, Observation, WeightSpec
 
 
 @dataclass(slots=True)
@@ -40,6 +40,13 @@ class Found:
     type: str
     call: Call
     drafts: list[Draft] = field(default_factory=list)
+    """Its weights; empty once `build.tell` has made specs and claims of them."""
+    specs: tuple[WeightSpec, ...] | None = None
+    claims: tuple[Claim, ...] = ()
+    values: tuple[int, ...] = ()
+    """The values of its weights, NONE for one that is missing."""
+    counted: bool = False
+    """Whether any of its weights is a parameter."""
     fused: list[Call] = field(default_factory=list)
     """Further calls that are part of it."""
     inputs: tuple[int, ...] = ()
@@ -68,6 +75,11 @@ class Setting:
     """Values that no input's elements flow into: made of constants and of shapes."""
     batch: int | None = None
     """The batch size that the graph's inputs fix, None when they leave it open."""
+
+    def forget(self) -> None:
+        """Drops what only recognition asks for: of a large model, a third of the memory."""
+        for held in (self.views, self.inert, self.taken, self.demands.wanted, self.flow.uses, self.shapes.computed, self.shapes.amounts):
+            held.clear()
 
 
 class Site:
@@ -144,18 +156,18 @@ def positions(setting: Setting, axes: Iterable[Axis] | None, *, batch_first: boo
     """The product of sizes without the batch: an open first size is the batch, a static one holds it as a factor."""
     if axes is None:
         return None
-    count = 1
-    for number, axis in enumerate(axes):
-        size = axis.static
-        if number == 0 and batch_first:
-            if size is not None and setting.batch and size % setting.batch == 0:
-                count *= size // setting.batch
-            elif size is not None and not setting.batch:
+    count, first = 1, batch_first
+    for size, _ in axes:
+        if first:
+            first = False
+            if isinstance(size, int) and not setting.batch:
                 count *= size
-            continue
-        if size is None:
+            elif isinstance(size, int) and setting.batch and size % setting.batch == 0:
+                count *= size // setting.batch
+        elif isinstance(size, int):
+            count *= size
+        else:
             return None
-        count *= size
     return count
 
 

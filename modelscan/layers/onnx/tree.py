@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from modelscan.layers.onnx.build import unexplained, weights
 from modelscan.layers.onnx.macs import without_weights
 from modelscan.layers.onnx.names import short
 from modelscan.layers.onnx.rows import ACTIVATIONS, Row, inbound, sources
@@ -99,7 +99,7 @@ def _absorb(scope: _Scope, made: list[Row]) -> None:
     if any(isinstance(child, _Scope) for child in scope.children):
         return
     numbers = [child for child in scope.children if isinstance(child, int)]
-    weighted = [number for number in numbers if (found := made[number].found) is not None and found.drafts]
+    weighted = [number for number in numbers if (found := made[number].found) is not None and found.values]
     if len(numbers) < 2 or len(weighted) > 1 or any(made[number].module for number in numbers):
         return
     if weighted:
@@ -145,7 +145,7 @@ def _numbered(root: _Scope, made: list[Row]) -> list[tuple[_Scope | int, int, st
 def _layer(setting: Setting, row: Row, depth: int, feeds: tuple[str, ...]) -> Layer:
     found = row.found
     name = row.path.rsplit("/", 1)[-1]
-    config = dict(found.config) if found is not None else _attributes(row)
+    config = found.config if found is not None else _attributes(row)
     if row.activations:
         config["activation"] = "+".join(row.activations)
     inputs, outputs = _shapes(setting, row.inputs), _shapes(setting, row.outputs)
@@ -153,8 +153,6 @@ def _layer(setting: Setting, row: Row, depth: int, feeds: tuple[str, ...]) -> La
         macs = [without_weights(setting, call) for call in row.calls]
         extra = None if any(one is None for one in macs) else sum(one or 0 for one in macs)
         return Layer(name, row.path, row.type, depth, feeds, config, inputs, outputs, specs=(), extra_macs=extra, trainable=None)
-    specs, claims = weights(setting, found) if found.known else (None, unexplained(setting, found))
-    found.drafts.clear()  # what they hold is told now, and a large model has tens of megabytes of them
     return Layer(
         name,
         row.path,
@@ -164,8 +162,8 @@ def _layer(setting: Setting, row: Row, depth: int, feeds: tuple[str, ...]) -> La
         config,
         inputs,
         outputs,
-        specs,
-        claims,
+        found.specs,
+        found.claims,
         positions=found.positions,
         extra_macs=found.extra_macs,
         trainable=None,
@@ -180,9 +178,10 @@ def _attributes(row: Row) -> dict[str, object]:
 
 def _shapes(setting: Setting, values: tuple[int, ...]) -> tuple[Shape, ...]:
     known = [plain(setting.shapes.of(value)) for value in values]
-    return tuple([tuple([_named(size) for size in shape]) for shape in known if shape is not None])
+    return tuple([_named(shape) for shape in known if shape is not None])
 
 
-def _named(size: int | str | None) -> int | str | None:
-    """A size without the names that nobody gave."""
-    return None if isinstance(size, str) and _MADE_UP.search(size) else size
+@lru_cache(maxsize=4096)
+def _named(shape: Shape) -> Shape:
+    """A shape without the names that nobody gave; a model has few different ones."""
+    return tuple([None if isinstance(size, str) and _MADE_UP.search(size) else size for size in shape])

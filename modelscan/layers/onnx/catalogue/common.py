@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from modelscan.layers.onnx.catalogue.chains import PASSING
 from modelscan.layers.onnx.demands import title
 from modelscan.layers.onnx.evidence import Quantity, extent
@@ -18,6 +20,12 @@ TRANSPARENT = PASSING - {"Dropout"}
 def contradiction(site: Site, message: str) -> Observation:
     """An observation that an operator's attributes cannot be right."""
     return Observation("operator-contradiction", f"{site.call.node.op} {title(site.call)}: {message}", where=title(site.call))
+
+
+def stated(site: Site, *names: str) -> dict[str, Any]:
+    """Those of an operator's attributes that the file gives."""
+    given = site.call.node.attributes
+    return {name: given[name] for name in names if given.get(name) is not None} if given else {}
 
 
 def vector_axis(view: View, rank: int | None) -> int | None:

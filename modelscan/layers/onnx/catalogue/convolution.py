@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelscan.layers.onnx.arity import words
-from modelscan.layers.onnx.catalogue.common import add_bias, contradiction, direct_bias, take_scale
+from modelscan.layers.onnx.catalogue.common import add_bias, contradiction, direct_bias, stated, take_scale
 from modelscan.layers.onnx.catalogue.quantised import side_tensors
 from modelscan.layers.onnx.evidence import NEIGHBOUR, Extent, Quantity, extent
 from modelscan.layers.onnx.flow import NONE
@@ -161,6 +161,5 @@ def _places(site: Site, *, channels_last: bool) -> int | None:
 
 
 def _config(site: Site, group: int) -> dict[str, object]:
-    names = ("kernel_shape", "strides", "dilations", "pads", "auto_pad", "output_padding", "activation")
-    held = {name: site.call.attribute(name) for name in names if site.call.attribute(name) is not None}
+    held = stated(site, "kernel_shape", "strides", "dilations", "pads", "auto_pad", "output_padding", "activation")
     return held | ({"group": group} if group != 1 else {})

@@ -85,7 +85,8 @@ def _is_square(setting: Setting, call: Call) -> bool:
     if call.op == "Mul":
         return len(call.inputs) == 2 and source(setting, call.inputs[0]) == source(setting, call.inputs[1])
     if call.op == "Pow" and len(call.inputs) == 2:
-        return setting.flow.contents.get(call.inputs[1], (2,))[:1] in ((2,), (2.0,))
+        exponent = setting.flow.contents.get(call.inputs[1])
+        return exponent is None or exponent[:1] in ((2,), (2.0,))
     return False
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelscan.layers.onnx.axes import total
 from modelscan.layers.onnx.catalogue.cells import cell
-from modelscan.layers.onnx.catalogue.common import add_bias, take_scale
+from modelscan.layers.onnx.catalogue.common import add_bias, stated, take_scale
 from modelscan.layers.onnx.catalogue.embedding import is_weight
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
 from modelscan.layers.onnx.flow import NONE
@@ -114,8 +114,7 @@ def gemm(site: Site) -> Found | None:
         add_bias(site, found, units, -1)
     rows = site.axis(0, 1 if site.call.integer("transA", 0) else 0)
     found.positions = site.positions((rows,))
-    names = ("alpha", "beta", "transA", "transB", "activation")
-    found.config = {"operator": "Gemm"} | {name: site.call.attribute(name) for name in names if site.call.attribute(name) is not None}
+    found.config = {"operator": "Gemm"} | stated(site, "alpha", "beta", "transA", "transB", "activation")
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelscan.layers.onnx.catalogue.common import contradiction
+from modelscan.layers.onnx.catalogue.common import contradiction, stated
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
 from modelscan.layers.onnx.flow import NONE
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
@@ -17,20 +17,18 @@ ROLES = {
 @layer(*ROLES)
 def channelwise(site: Site) -> Found | None:
     """One element per channel of axis 1 in each of scale, bias and the running statistics."""
-    roles = ROLES[site.call.op]
-    if all(site.view(place) is None for place in range(1, len(roles) + 1)):
+    roles = [(place, role) for place, role in enumerate(ROLES[site.call.op], start=1) if site.view(place) is not None]
+    if not roles:
         return None
     if site.call.op == "InstanceNormalization" and _identity(site):
         return Found(site.call.op, site.call)
     channels = Quantity("channels").activation(site.axis(0, 1), site.name(0))
-    for place, role in enumerate(roles, start=1):
+    for place, role in roles:
         site.stored(channels, place, 0, f"{role} length")
     found = Found(site.call.op, site.call, output=site.output, inputs=(site.value(0),))
-    for place, role in enumerate(roles, start=1):
-        if site.view(place) is not None:
-            found.drafts.append(Draft(role, site.value(place), (extent(channels),)))
-    names = ("epsilon", "momentum", "num_groups")
-    found.config = {name: site.call.attribute(name) for name in names if site.call.attribute(name) is not None}
+    size = (extent(channels),)
+    found.drafts.extend([Draft(role, site.value(place), size) for place, role in roles])
+    found.config = stated(site, "epsilon", "momentum", "num_groups")
     return found
 
 
