@@ -19,6 +19,8 @@ Mutation = Callable[[bytes, random.Random], bytes]
 
 EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 1 << 31, (1 << 31) - 1, (1 << 32) - 1, 1 << 40, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 """Numbers at which lengths, counts and signs turn over."""
+LARGEST = 8 << 20
+"""Bytes that a repeated field comes to at most: 50 MB of nothing but structure take their time and tell nothing new."""
 LENGTHS = (1, 2, 4, 8)
 TOKENS = tuple(
     text.encode()
@@ -185,7 +187,7 @@ def _field(key: int, whole: bytes, value: bytes, chance: random.Random) -> bytes
         case 0:
             return b""
         case 1:
-            return whole * chance.choice((2, 3, 500))
+            return whole * min(chance.choice((2, 3, 500)), 2 + LARGEST // max(1, len(whole)))
         case 2:
             return varint(key ^ chance.choice((1, 2, 3, 5, 8, 16, 24))) + whole[len(varint(key)) :]
         case 3 if key & 7 == 2:
