@@ -150,7 +150,7 @@ class _Reader:
 
     def group(self, found: dict[int, list[bytes]], path: str, table: Table | None, depth: int) -> None:
         """A group with everything below it."""
-        demand(found.keys() <= _GROUP and len(found[_TABLE_AT]) == 1 and depth <= self.limits.hdf5_depth)
+        demand(found.keys() <= _GROUP and len(found.get(_TABLE_AT, ())) == 1 and depth <= self.limits.hdf5_depth)
         tree, heap = _PAIR.unpack_from(found[_TABLE_AT][0])
         demand(table in (None, (tree, heap)))
         self.groups[path] = self.attributes.of(found.get(_ATTRIBUTE, ()))

@@ -216,6 +216,12 @@ def test_fields_that_only_some_calls_of_the_library_look_at(field, value):
     assert plainly(data[:at] + new + data[at + len(new) :]) is None, field
 
 
+def test_a_root_that_is_no_group_is_not_plain():
+    (data,) = hdf5_of(GOOD / "keras_2.h5")
+    at = data.index(b"\x11\0\x10\0", 96)  # the root's symbol table: type 17, 16 bytes
+    assert plainly(data[:at] + b"\0" + data[at + 1 :]) is None
+
+
 def test_many_references_to_one_long_text_are_not_followed(tmp_path):
     """A file of a few megabytes could otherwise make a reader copy gigabytes."""
 
