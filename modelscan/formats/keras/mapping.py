@@ -157,7 +157,7 @@ def tree_layers(tensors: Mapping[str, StoredTensor]) -> dict[str, tuple[Claim, .
 
 
 def _is_part(name: str) -> bool:
-    return name in ("cell", "cells", "forward_layer", "backward_layer", "layer") or name.lstrip("_") in (
+    return name in ("cell", "cells", "forward_layer", "backward_layer", "layer", "_lookup_layer") or name.lstrip("_") in (
         "query_dense",
         "key_dense",
         "value_dense",

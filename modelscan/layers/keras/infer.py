@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from modelscan.formula import Dim, const, dim
+from modelscan.layers.keras.names import snake_case
+from modelscan.layers.keras.templates import AXES, CLASSES, proved
 from modelscan.model import Claim, Kind, Layer, Model, WeightSpec
 
 _RATIOS = {1: "SimpleRNN", 3: "GRU", 4: "LSTM"}
@@ -28,28 +30,127 @@ def _layer(layer: Layer) -> Layer:
     claims = [claim for claim in layer.claims if claim.tensor.kind is Kind.WEIGHT]
     if not claims:
         return replace(layer, specs=())
-    by_name = {_last(claim): claim for claim in claims}
-    if len(by_name) != len(claims):
+    found = _of_scopes(layer, claims)
+    if found is None:
         return layer
-    if all(re.fullmatch(r"\d+", name) for name in by_name):
-        by_name = _by_number(layer, claims)
+    kind, specs = found
+    kept: dict[str, WeightSpec] = {}
+    for claim in claims:
+        kept.setdefault(specs[id(claim)].role, specs[id(claim)])
+    return replace(
+        layer,
+        type=kind or layer.type,
+        specs=tuple(kept.values()),
+        claims=tuple(replace(claim, role=specs[id(claim)].role) for claim in claims),
+        positions=None,
+        extra_macs=0 if kind in _WITHOUT_PRODUCTS else None,  # nothing tells over how many positions it is applied
+    )
+
+
+Found = tuple[str | None, dict[int, WeightSpec]] | None
+"""A layer's class if it is told, and the spec of each claim by its identity."""
+
+
+def _of_scopes(layer: Layer, claims: Sequence[Claim]) -> Found:
+    """A layer whose parts are each proved: the cells of a recurrence, the projections of an attention, the layer in a wrapper."""
+    told = _class_of(layer.path.rsplit("/", 1)[-1]) or _class_of(layer.name)
+    scopes: dict[str, dict[str, Claim]] = {}
+    for claim in claims:
+        scope, word = _place(claim)
+        scopes.setdefault(scope, {})[word] = claim
+    if sum(map(len, scopes.values())) != len(claims):
+        return None
+    beside, copies = _kept_beside(scopes)
+    specs: dict[int, WeightSpec] = dict(beside)
+    kinds: list[str] = []
+    for scope, words in scopes.items():
+        left = {word: claim for word, claim in words.items() if id(claim) not in beside and id(claim) not in copies}
+        if not left:
+            continue
+        last = scope.rsplit("/", 1)[-1]
+        proof = _single(layer, told if last in ("", "cell") or len(scopes) == 1 else None, _class_of(last), left)
+        if proof is None:
+            return None
+        kinds.append(proof[0])
+        prefix = f"{scope}/" if len(scopes) > 1 and scope else ""
+        specs.update({id(left[word]): replace(spec, role=f"{prefix}{spec.role}") for word, spec in proof[1].items()})
+    if len(kinds) == 1 and not beside and (told is None or (told in CLASSES.values() and told != "EinsumDense")):
+        told = kinds[0]  # a name may say what the weights do not
+    return told, specs | {copy: specs[original] for copy, original in copies.items()}
+
+
+def _place(claim: Claim) -> tuple[str, str]:
+    """The part of a layer that a weight lies in, and its own word or number there."""
+    scope, _, word = claim.key.rpartition("/")
+    if scope == "vars" or scope.endswith("/vars"):
+        return scope[:-4].rstrip("/"), word
+    return scope, _last(claim)
+
+
+def _kept_beside(scopes: dict[str, dict[str, Claim]]) -> tuple[dict[int, WeightSpec], dict[int, int]]:
+    """What layers keep beside the weights of their parts, and which claims are copies of which.
+
+    That is the vector of a spectral norm with a second kernel, and the frequencies of words.
+    """
+    found: dict[int, WeightSpec] = {}
+    copies: dict[int, int] = {}
+    own = scopes.get("", {})
+    inner = [words for scope, words in scopes.items() if scope.split("/")[0] == "layer"]
+    if set(own) == {"0", "1"} and len(inner) == 1 and inner[0]:
+        kernel, last = own["0"], own["0"].tensor.shape[-1:]
+        first = inner[0][min(inner[0])]
+        if first.tensor.shape == kernel.tensor.shape and own["1"].tensor.shape == (1, *last):
+            found[id(own["1"])] = WeightSpec("vector_u", (const(1), _size("features", last[0])), trainable=False)
+            copies[id(kernel)] = id(first)
+    for words in scopes.values():
+        for word, claim in words.items():
+            if word == "idf_weights" and len(claim.tensor.shape) == 1:
+                size = _size("vocabulary", claim.tensor.shape[0])
+                found[id(claim)] = WeightSpec("idf_weights", (size,), trainable=False, counted=False)
+            elif word == "vector_u" and len(claim.tensor.shape) == 2 and claim.tensor.shape[0] == 1:
+                features = _size("features", claim.tensor.shape[1])
+                found[id(claim)] = WeightSpec("vector_u", (const(1), features), trainable=False)
+    return found, copies
+
+
+def _class_of(name: str) -> str | None:
+    """The class that a group or layer is called after, as Keras does by default."""
+    base = re.sub(r"_\d+$", "", name)
+    return CLASSES.get(base) or _HOLDERS.get(base)
+
+
+_HOLDERS = {
+    snake_case(name): name
+    for name in (
+        "Bidirectional TimeDistributed RNN StackedRNNCells MultiHeadAttention GroupedQueryAttention SpectralNormalization "
+        "TextVectorization StringLookup IntegerLookup Sequential Functional Model"
+    ).split()
+}
+"""Classes whose weights are those of what they hold."""
+
+
+def _single(layer: Layer, outer: str | None, own: str | None, found: dict[str, Claim]) -> tuple[str, dict[str, WeightSpec]] | None:
+    """One part with weights of its own: by the class that its group or that of the layer is called after, else by what shapes prove."""
+    for kind in (own, outer):
+        specs = proved(kind, found) if kind is not None and kind in CLASSES.values() else None
+        if kind is not None and specs is not None:
+            return kind.removesuffix("Cell"), specs
+    numbered = all(word.isdecimal() for word in found)
+    by_role = _by_number(found) if numbered else found
+    words = {id(claim): word for word, claim in found.items()}
     for prove in (_batch_norm, _recurrent, _by_gate, _embedding, _kernel):
-        found = prove(layer, by_name)
-        if found is not None:
-            kind, specs = found
-            roles = {id(by_name[name]): spec for name, spec in specs.items()}
-            if len(roles) != len(claims):
-                continue
-            ordered = tuple(roles[id(claim)] for claim in claims)
-            return replace(
-                layer,
-                type=kind,
-                specs=ordered,
-                claims=tuple(replace(claim, role=roles[id(claim)].role) for claim in claims),
-                positions=None,
-                extra_macs=0 if kind in _WITHOUT_PRODUCTS else None,  # nothing tells over how many positions it is applied
-            )
-    return layer
+        proof = prove(layer, by_role)
+        if proof is not None and len(proof[1]) == len(found):
+            return proof[0], {words[id(by_role[role])]: spec for role, spec in proof[1].items()}
+    for kind in _BY_WORDS if not numbered else ():
+        specs = proved(kind, found)
+        if specs is not None:
+            return kind, specs
+    return None
+
+
+_BY_WORDS = ("SeparableConv2D", "DepthwiseConv2D", "Normalization", "PReLU", "ConvLSTM2D")
+"""Classes that the names of their weights tell."""
 
 
 def _last(claim: Claim) -> str:
@@ -69,21 +170,14 @@ def _last(claim: Claim) -> str:
     return re.sub(r"_\d+$", "", word)
 
 
-def _by_number(layer: Layer, claims: Sequence[Claim]) -> dict[str, Claim]:
-    """Roles by Keras 3's group name and number, for the classes whose order of weights is plain."""
-    name = re.sub(r"_\d+$", "", layer.path.rsplit("/", 1)[-1])
-    in_cell = all(claim.key.startswith("cell/") for claim in claims)
-    ordered = sorted(claims, key=lambda claim: int(claim.key.rsplit("/", 1)[-1]))
-    if in_cell or name in ("lstm", "gru", "simple_rnn"):
-        roles: tuple[str, ...] = ("kernel", "recurrent_kernel", "bias")
-    elif name == "batch_normalization":
-        roles = ("gamma", "beta", "moving_mean", "moving_variance")
-        if len(claims) != 4:
-            return {}
-    elif name in ("layer_normalization", "group_normalization"):
-        roles = ("gamma", "beta")
-    elif name == "embedding":
-        roles = ("embeddings",)
+def _by_number(found: dict[str, Claim]) -> dict[str, Claim]:
+    """Roles by the numbers of an archive, where no name tells the class: as many weights as common classes have, in their order."""
+    ordered = [found[word] for word in sorted(found, key=int)]
+    shapes = [claim.tensor.shape for claim in ordered]
+    if len(set(shapes)) == 1 and len(shapes[0]) == 1 and len(shapes) in (2, 4):
+        roles: tuple[str, ...] = ("gamma", "beta", "moving_mean", "moving_variance")
+    elif len(shapes) == 3 or (len(shapes) == 2 and len(shapes[0]) == len(shapes[1]) == 2):
+        roles = ("kernel", "recurrent_kernel", "bias")
     else:
         roles = ("kernel", "bias")
     return dict(zip(roles, ordered, strict=False)) if len(ordered) <= len(roles) else {}
@@ -173,13 +267,13 @@ def _kernel(layer: Layer, found: dict[str, Claim]) -> Proof:
     kind = _KERNELS.get(len(shape))
     if kind is None:
         return None
-    window = [_size(name, size) for name, size in zip(_AXES[len(shape) - 2], shape[:-2], strict=True)]
+    window = [_size(name, size) for name, size in zip(AXES[len(shape) - 2], shape[:-2], strict=True)]
     inputs, outputs = _size("inputs", shape[-2]), _size("units" if len(shape) == 2 else "filters", shape[-1])
     bias = found["bias"].tensor.shape if "bias" in found else (shape[-1],)
     if bias == (shape[-1],):
         dims: tuple[Dim, ...] = (outputs,)
     elif bias == (shape[0],) and len(shape) == 4 and _is_keras_1(found):  # Theano's order: filters, channels, window
-        window = [_size(name, size) for name, size in zip(_AXES[2], shape[2:], strict=True)]
+        window = [_size(name, size) for name, size in zip(AXES[2], shape[2:], strict=True)]
         filters = _size("filters", shape[0])
         specs = {"kernel": WeightSpec("kernel", (filters, _size("inputs", shape[1]), *window)), "bias": WeightSpec("bias", (filters,))}
         return kind, specs
@@ -203,11 +297,3 @@ def _kernel(layer: Layer, found: dict[str, Claim]) -> Proof:
 def _is_keras_1(found: dict[str, Claim]) -> bool:
     """Names such as `convolution2d_1_W`."""
     return found["kernel"].key.removesuffix(":0").endswith("_W")
-
-
-_AXES: dict[int, tuple[str, ...]] = {
-    0: (),
-    1: ("kernel_length",),
-    2: ("kernel_height", "kernel_width"),
-    3: ("kernel_depth", "kernel_height", "kernel_width"),
-}
