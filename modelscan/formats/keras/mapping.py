@@ -58,8 +58,16 @@ class TreeMapping:
 
     def _pairs(self, blocks: list[Block], groups: set[str]) -> list[tuple[Block, str]]:
         """The variant of the naming rule that finds more of the groups; they differ only for custom classes."""
-        variants = [list(container_names(blocks, digits, registered)) for registered in (False, True) for digits in (False, True)]
-        return max(variants, key=lambda pairs: sum(name in groups for _, name in pairs))
+        best: list[tuple[Block, str]] = []
+        most = -1
+        for registered, digits in ((False, False), (False, True), (True, False), (True, True)):
+            pairs = list(container_names(blocks, digits, registered))
+            hits = sum(name in groups for _, name in pairs)
+            if hits > most:
+                best, most = pairs, hits
+            if most == len(pairs):  # nearly always the first
+                break
+        return best
 
     def _checked(self, block: Block, expected: str, by_name: Mapping[str | None, str], container: str) -> str:
         """The group of a block: the expected one unless the name that is written there says otherwise."""
@@ -97,10 +105,15 @@ class TreeMapping:
 def _children(paths: list[str]) -> dict[str, tuple[str, ...]]:
     """Member names of every group, in the order of the file."""
     found: dict[str, dict[str, None]] = {}
-    for path in paths:
-        parts = path.split("/") if path else []
-        for depth, name in enumerate(parts):
-            found.setdefault("/".join(parts[:depth]), {})[name] = None
+    for whole in paths:
+        path = whole
+        while path:
+            above, _, name = path.rpartition("/")
+            members = found.setdefault(above, {})
+            if name in members:
+                break  # and so is everything above
+            members[name] = None
+            path = above
     return {path: tuple(names) for path, names in found.items()}
 
 

@@ -74,9 +74,9 @@ def _entries(document: Any) -> Iterator[tuple[str, str | None, Mapping[str, Any]
                 yield place, "/".join(names) or None, value
                 models += listed
             before = f"{place}." if place else ""
-            children = [(one, f"{before}{key}", names, models) for key, one in value.items() if isinstance(one, _HOLDERS)]
+            children = [(one, f"{before}{key}", names, models) for key, one in value.items() if one and isinstance(one, _HOLDERS)]
         else:
-            children = [(one, f"{place}[{index}]", names, models) for index, one in enumerate(value) if isinstance(one, _HOLDERS)]
+            children = [(one, f"{place}[{index}]", names, models) for index, one in enumerate(value) if one and isinstance(one, _HOLDERS)]
         pending.extend(reversed(children))
 
 

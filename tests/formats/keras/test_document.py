@@ -1,0 +1,58 @@
+"""JSON of untrusted files: its nesting is bounded, however brackets in its strings stand."""
+
+import json
+import random
+
+import pytest
+
+from modelscan.errors import LimitExceeded
+from modelscan.formats.keras.document import _depth, _surely_flat, parse_json
+from modelscan.limits import DEFAULT
+
+
+def value(rng, depth):
+    """A document of this depth at most, with strings that hold brackets and quotes."""
+    kind = rng.randrange(4) if depth else 0
+    if kind == 0:
+        return rng.choice(("", "plain", "[", "]", "}", "{[", "]}", 'a"b', "\\", "ü[", 1, None, True))
+    inner = [value(rng, depth - 1) for _ in range(rng.randrange(4))]
+    return inner if kind == 1 else {rng.choice(("a", "b", "[", "}", '"', "")): one for one in inner}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_called_flat_is(seed):
+    rng = random.Random(seed)
+    answers = set()
+    for _ in range(500):
+        one = value(rng, 6)
+        limit = rng.randrange(8)
+        flat = _surely_flat(json.dumps(one, ensure_ascii=rng.random() < 0.5), limit)
+        assert not flat or _depth(one, limit) <= limit
+        answers.add(flat)
+    assert answers == {True, False}
+
+
+def test_brackets_in_strings_do_not_hide_nesting():
+    """Without the strings' quotes this one would be pairs side by side."""
+    deep = "[" + '"]",[' * 500 + '"["],' * 499 + '"["]]'
+    assert _depth(json.loads(deep), 1000) > 400
+    assert not _surely_flat(deep, 400)
+    with pytest.raises(LimitExceeded):
+        parse_json(deep, "config.json", DEFAULT, [])
+
+
+@pytest.mark.parametrize("pair", ["[]", '{"a":}'])
+def test_the_limit_itself_is_allowed(pair):
+    open_, close = pair[:-1], pair[-1]
+    for depth, allowed in ((DEFAULT.json_depth, True), (DEFAULT.json_depth + 1, False)):
+        text = open_ * depth + ("0" if "a" in pair else "") + close * depth
+        if allowed:
+            parse_json(text, "config.json", DEFAULT, [])
+        else:
+            with pytest.raises(LimitExceeded):
+                parse_json(text, "config.json", DEFAULT, [])
+
+
+def test_an_ordinary_configuration_need_not_be_counted():
+    text = json.dumps({"class_name": "Functional", "config": {"layers": [{"name": "a", "config": {"units": 3, "shape": [None, 8]}}] * 50}})
+    assert _surely_flat(text, DEFAULT.json_depth)
