@@ -41,6 +41,7 @@ def check_values(model: Model, accounts: Accounts, blocks: Blocks) -> ValueRepor
     owners = {key: layer.path for key, layer in holders.items()}
     found: dict[TensorId, Statistics] = {}
     seen: list[Observation] = []
+    beside = _beside(accounts)
     told = {one.tensor for one in model.observations if one.kind != "unused-initializer"}  # why it cannot be read, for one
     for tensor in model.tensors:
         sealed = tensor.encoding == "sealed strings"
@@ -59,17 +60,28 @@ def check_values(model: Model, accounts: Accounts, blocks: Blocks) -> ValueRepor
         if figures.elements:
             found[identity(tensor)] = figures
             mask = identity(tensor) in holders and holders[identity(tensor)].type in _MASKS
-            seen.extend(_remarks(tensor, figures, owner, mask))
+            seen.extend(_remarks(tensor, figures, owner, mask, tensor.kind is Kind.WEIGHT or identity(tensor) in beside))
     seen.extend(_duplicates(model, found, owners, blocks))
     return ValueReport(found, tuple(seen))
 
 
-def _remarks(tensor: StoredTensor, figures: Statistics, owner: str | None, mask: bool) -> Iterator[Observation]:
+def _beside(accounts: Accounts) -> frozenset[TensorId]:
+    """Tensors that layers compute with beside their parameters: scales of quantised kernels, initial states. A buffer may be a mask."""
+    return frozenset(
+        identity(row.tensor)
+        for one in accounts.accounts
+        if one.layer.type != "Buffer"
+        for row in one.rows
+        if row.tensor is not None and row.spec is not None and not row.spec.counted
+    )
+
+
+def _remarks(tensor: StoredTensor, figures: Statistics, owner: str | None, mask: bool, used: bool) -> Iterator[Observation]:
     def remark(kind: str, text: str, severity: Severity | None = None) -> Observation:
         return Observation(kind, f"{tensor.name}: {text}", owner, tensor.name, tensor.offset, severity=severity)
 
     # Masks and other constants legitimately hold infinities, and nobody computes gradients through optimizer state.
-    mild = None if tensor.kind is Kind.WEIGHT else Severity.INFO
+    mild = None if used else Severity.INFO
     of = f"of {figures.elements:,} elements"
     if figures.nans:
         yield remark("nan-values", f"{figures.nans:,} {of} are NaN", mild)

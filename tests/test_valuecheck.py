@@ -6,15 +6,16 @@ import pytest
 from modelscan.accounting import reconcile
 from modelscan.formats import ReadOptions, open_artifact
 from modelscan.formats.payload import BLOCK, raw_blocks
+from modelscan.formula import Dim
 from modelscan.limits import DEFAULT
-from modelscan.model import Claim, Kind, Layer, Model, StoredTensor
+from modelscan.model import Claim, Kind, Layer, Model, StoredTensor, WeightSpec
 from modelscan.valuecheck import check_values
 
 RNG = np.random.default_rng(5)
 NORMAL = RNG.standard_normal((64, 64)).astype(np.float32)
 
 
-def checked(tmp_path, **arrays):
+def checked(tmp_path, type="Custom", specs=None, **arrays):
     """Observations by kind, for a file that holds the arrays one after another."""
     path, offset, tensors = tmp_path / "weights.bin", 0, []
     with path.open("wb") as file:
@@ -22,7 +23,7 @@ def checked(tmp_path, **arrays):
             kind = Kind.CONSTANT if name.startswith("constant") else Kind.WEIGHT
             tensors.append(StoredTensor(name, array.shape, array.dtype.name, array.nbytes, None, offset, kind))
             offset += file.write(array.tobytes())
-    layer = Layer("layer", "layer", "Custom", claims=tuple(Claim(one, one.name) for one in tensors))
+    layer = Layer("layer", "layer", type, claims=tuple(Claim(one, one.name, specs and one.name) for one in tensors), specs=specs)
     model = Model("onnx", "onnx", layers=(layer,), tensors=tuple(tensors))
     artifact = open_artifact(str(path), ReadOptions(values=True))
     return check_values(model, reconcile(model), lambda tensor: raw_blocks(artifact, tensor, DEFAULT))
@@ -54,6 +55,16 @@ def test_a_mask_may_hold_infinities(tmp_path):
     mask = np.where(np.tri(64, dtype=bool), 0, -np.inf).astype(np.float32)
     (seen,) = checked(tmp_path, constant_mask=mask).observations
     assert (seen.kind, str(seen.severity)) == ("infinite-values", "info")
+
+
+@pytest.mark.parametrize(("kind", "severity"), [("Dense", None), ("Buffer", "info")])
+def test_what_a_layer_computes_with_is_as_grave_as_its_weights(tmp_path, kind, severity):
+    """The scales of a quantised kernel are no parameters, and one that is NaN spoils every result; a buffer may be anything."""
+    scale = np.ones(64, np.float32)
+    scale[3] = np.nan
+    spec = WeightSpec("constant_scale", (Dim((), 64),), trainable=None, counted=False)
+    (seen,) = checked(tmp_path, kind, (spec,), constant_scale=scale).observations
+    assert (seen.kind, seen.severity and str(seen.severity)) == ("nan-values", severity)
 
 
 def test_equal_bytes_under_two_names_are_found_and_equal_statistics_alone_are_not(tmp_path):

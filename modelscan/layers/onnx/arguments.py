@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-from modelscan.layers.onnx import arguments_ml
+from modelscan.layers.onnx import arguments_ml, arguments_quantised
 from modelscan.layers.onnx.arity import words
 from modelscan.layers.onnx.axes import Axis
 from modelscan.layers.onnx.demands import title
@@ -25,6 +25,8 @@ _ONE_AXIS = words("ArgMax ArgMin GatherElements ScatterElements TopK")
 _ROW_AXIS = words("Flatten Hardmax LogSoftmax Softmax")
 """Operators whose axis may also be the rank itself, at least in older versions."""
 _WINDOWS = words("AveragePool Conv ConvInteger ConvTranspose LpPool MaxPool QLinearConv")
+
+QUANTISING = words("DequantizeLinear QuantizeLinear com.microsoft:DequantizeLinear com.microsoft:QuantizeLinear")
 
 
 def contradictions(shapes: Shapes) -> list[Observation]:
@@ -189,12 +191,6 @@ def _joined(shapes: Shapes, call: Call) -> str | None:
     return _axis(shapes, call) or _beside(shapes, call)
 
 
-def _zero_point(shapes: Shapes, call: Call) -> str | None:
-    """Of the contrib operator, whose schema is not at hand: the zero point has the type of the quantised tensor."""
-    types = [shapes.dtypes[call.inputs[place]] if len(call.inputs) > place and call.inputs[place] != NONE else None for place in (0, 2)]
-    return f"the zero point is {types[1]}, the tensor {types[0]}" if None not in types and types[0] != types[1] else None
-
-
 def _listed(numbers: list[int] | list[int | None] | tuple[int, ...]) -> str:
     shown = ", ".join("?" if number is None else str(number) for number in numbers[:8])
     return f"({shown}{', …' if len(numbers) > 8 else ''})"
@@ -215,6 +211,6 @@ _CHECKS: dict[str, Check] = {
     "Split": _parts,
     "Transpose": _order,
     "Reshape": _target,
-    "com.microsoft:DequantizeLinear": _zero_point,
+    **dict.fromkeys(QUANTISING, arguments_quantised.contradiction),
     **dict.fromkeys(arguments_ml.OPERATORS, arguments_ml.contradiction),
 }

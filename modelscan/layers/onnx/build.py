@@ -67,9 +67,10 @@ def _weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tu
 
 def _dtype(setting: Setting, found: Found) -> str | None:
     """The element type that an operator wants of its weights because it wants one of all that it takes."""
-    if found.call.op not in ONE_TYPE or not found.inputs or found.inputs[0] == NONE:
+    if found.call.op not in ONE_TYPE:
         return None
-    return setting.shapes.dtypes[found.inputs[0]]
+    value = next((value for value in found.call.inputs if value != NONE and value not in setting.views), NONE)
+    return None if value == NONE else setting.shapes.dtypes[value]
 
 
 def _unexplained(setting: Setting, found: Found) -> tuple[Claim, ...]:

@@ -71,6 +71,8 @@ _INTEGERS: dict[str, tuple[tuple[int, ...], frozenset[str]]] = {
     "QLinearConv": ((0, 2, 3, 5, 7), _EIGHT),
     "QLinearMul": ((0, 2, 3, 5, 7), _EIGHT),
 }
+ALIKE.update(dict.fromkeys((f"com.microsoft.nchwc:{name}" for name in words("AveragePool MaxPool ReorderInput ReorderOutput")), (0,)))
+ALIKE["com.microsoft.nchwc:Conv"] = (0, 1, 2, 3)
 INTEGERS = {f"{CONTRIB}:{name}": held for name, held in _INTEGERS.items()}
 """By operator: the inputs that hold quantised numbers, and the types that these can have."""
 _FIXED = {"MatMulInteger16": "int32", "MulInteger": "int32", "QuantizeWithOrder": "int8", "IsAllFinite": "bool"}
@@ -84,6 +86,10 @@ KEEPING = frozenset(
     )
 )
 """Standard operators whose results, all of those that a layer hands on, have the type of their first input."""
+SIMPLIFIED = "SimplifiedLayerNormalization"
+"""Of ONNX Runtime, but in the standard domain."""
+BY_OPERAND = {"DequantizeLinear": 1, "QuantizeLinear": 2, "LayerNormalization": 1, SIMPLIFIED: 1}
+"""Operators whose result has the type of another operand; that of a norm's scale, since the runtime has them mixed."""
 PAIRS = frozenset(words("Add Div MatMul Max Mean Min Mul Sub Sum"))
 """Of these, operators that have one type for their second input, too."""
 KIND = "declared-shape"
@@ -95,6 +101,11 @@ def follow(call: Call, dtypes: list[str | None], told: dict[int, str]) -> None:
         return
     if call.node.domain:
         made = _result(call, dtypes, told)
+        results = call.outputs[:1]
+    elif call.op in BY_OPERAND:
+        place = BY_OPERAND[call.op]
+        value = call.inputs[place] if place < len(call.inputs) else NONE
+        made = (told.get(value) or dtypes[value]) if value != NONE else None
         results = call.outputs[:1]
     elif told and call.op in KEEPING:
         made = next((told[value] for value in call.inputs[: 2 if call.op in PAIRS else 1] if value in told), None)

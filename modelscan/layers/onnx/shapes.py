@@ -124,9 +124,9 @@ class Shapes:
                 complete = mine is not None and all(isinstance(axis.size, int) for axis in mine)
                 self.axes[value] = mine if complete else merged(mine, self._known(value))
             amounts.follow(self, call)
-            if self.told or call.node.domain:
+            if self.told or call.node.domain or call.op == kinds.SIMPLIFIED:
                 kinds.follow(call, self.dtypes, self.told)
-                if call.node.domain == kinds.CONTRIB:
+                if call.op in kinds.ALIKE:
                     self.contrib.append(call)
 
     def _known(self, value: int) -> Axes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from modelscan.formats.onnx.signatures import _onnx_name
@@ -53,6 +54,57 @@ def test_operands_of_one_type_parameter_that_differ_are_told(tmp_path):
     assert told(nodes, half, info("y", ["N", 4]), tmp_path=tmp_path) == {("type-mismatch", "mm")}
     signed = [weight("B", 4, 1, 8, dtype=INT8), right[1]]
     assert told(nodes, signed, info("y", ["N", 4]), tmp_path=tmp_path) == {("type-mismatch", "mm")}
+
+
+def test_types_are_followed_through_operators_of_the_runtime_and_quantisation(tmp_path):
+    """General inference stops at SimplifiedLayerNormalization, which stands in the standard domain without being in the standard."""
+    nodes = [
+        node("SimplifiedLayerNormalization", ["x", "g"], ["n"], axis=-1),
+        node("QuantizeLinear", ["n", "s", "z"], ["q"]),
+        node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        node("MatMul", ["d", "w"], ["y"]),
+    ]
+    tensors = [weight("g", 8), weight("s", dtype=FLOAT), weight("z", dtype=UINT8), weight("w", 8, 3)]
+    right = told(nodes, tensors, info("y", ["N", 3]), tmp_path=tmp_path)
+    wrong = told(nodes, tensors, info("y", ["N", 3], FLOAT16), info("q", ["N", 8], INT8), tmp_path=tmp_path)
+    assert {one for one in wrong - right if one[0] == "declared-shape"} == {("declared-shape", "y"), ("declared-shape", "q")}
+    assert not {one for one in right if one[0] == "declared-shape"}
+
+
+BLOCKS = {"block_size": 4, "axis": 0}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "scale", "zero", "problem"),
+    [
+        ({}, [], [], None),
+        ({"axis": 0}, [8], [8], None),
+        ({"axis": -1}, [6], [6], None),
+        (BLOCKS, [2, 6], [2, 6], None),
+        ({"axis": 0}, [6], [6], "6 scales along an axis of 8"),
+        ({"axis": 0}, [8], [6], "scales (8,), zero points (6,)"),
+        ({"axis": 2}, [8], [8], "axis 2 of 2"),
+        (BLOCKS, [2, 7], [2, 7], "7 scales along axis 1, 6 are right"),
+        (BLOCKS, [3, 6], [3, 6], "3 scales along axis 0, 2 are right"),
+        ({"axis": 0}, [2, 6], [2, 6], "scales (2, 6) without a block size"),
+    ],
+)
+def test_scales_fit_the_tensor_and_their_zero_points(attributes, scale, zero, problem, tmp_path):
+    """The runtime is the oracle: it creates no session for what is told, or fails at the first input."""
+    runtime = pytest.importorskip("onnxruntime")
+    runtime.set_default_logger_severity(4)
+    nodes = [node("DequantizeLinear", ["k", "s", "z"], ["w"], name="dq", **attributes), node("MatMul", ["x", "w"], ["y"])]
+    tensors = [weight("k", 8, 6, dtype=UINT8), weight("s", *scale), weight("z", *zero, dtype=UINT8)]
+    proto = model(nodes, [X], [info("y", ["N", 6])], tensors, opset=21)
+    found = [one.message for one in derived(proto, tmp_path).observations if one.kind == "operator-contradiction"]
+    assert found == ([f"DequantizeLinear dq: {problem}"] if problem else [])
+    try:
+        session = runtime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+        session.run(None, {"x": np.ones((2, 8), np.float32)})
+    except Exception:  # noqa: BLE001 - whatever it says, it does not run
+        assert problem
+    else:
+        assert not problem
 
 
 def test_the_tables_are_those_of_onnx_runtime():

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from modelscan.accounting import reconcile
+from modelscan.rules import Subject, judge
 from tests.layers.onnx.onnx_graphs import FLOAT, INT64, UINT8, derived, info, ints, model, node, weight
+
+
+def flagged(found):
+    """Findings above info."""
+    return [one for one in judge(Subject("model.onnx", found.observations, found, reconcile(found))) if one.severity.rank > 0]
+
 
 X, Y = info("x", [2, 4, 6, 8]), info("y", [2, 4, 6, 8])
 CUTS = [ints("zero", 0), ints("half", 4), ints("end", 8), ints("last", -1), ints("two", 2), ints("one", 1), ints("shape", 2, 4, 6, 8)]
@@ -107,11 +115,31 @@ def test_layers_in_parts_are_told_through_quantisation(tmp_path):
     for one in FORMS:
         made = one.output[0]
         between = [
-            node("QuantizeLinear", [f"{made}_raw", "s", "z"], [f"{made}_q"]),
-            node("DequantizeLinear", [f"{made}_q", "s", "z"], [made]),
+            node("QuantizeLinear", [f"{made}_raw", "qs", "qz"], [f"{made}_q"]),
+            node("DequantizeLinear", [f"{made}_q", "qs", "qz"], [made]),
         ]
         nodes += [node(one.op_type, one.input, [f"{made}_raw"], **({"axes": [-1]} if one.op_type == "ReduceMean" else {})), *between]
-    pairs = derived(model(nodes, [x], [y], [*STORED, weight("s", dtype=FLOAT), weight("z", dtype=UINT8)]), tmp_path)
+    pairs = derived(model(nodes, [x], [y], [*STORED, weight("qs", dtype=FLOAT), weight("qz", dtype=UINT8)]), tmp_path)
     assert [one.type for one in plain.layers] == ["Dense", "Swish", "LayerNormalization"]
     assert [one.type for one in pairs.layers] == [one.type for one in plain.layers]
     assert [len(one.claims) for one in pairs.layers] == [2, 0, 2]
+    assert not flagged(pairs)
+
+
+def test_a_norm_of_a_quantised_value_has_weights_of_its_own_type(tmp_path):
+    """What is dequantised before it is normalised: the integers are not the type that the scale must have."""
+    table = [weight("table", 20, 8, dtype=UINT8), weight("s", dtype=FLOAT), weight("z", dtype=UINT8)]
+    nodes = [
+        node("Gather", ["table", "x"], ["rows"]),
+        node("DequantizeLinear", ["rows", "s", "z"], ["h"]),
+        node("Mul", ["h", "h"], ["squared"]),
+        node("ReduceMean", ["squared"], ["mean"], axes=[-1]),
+        node("Add", ["mean", "epsilon"], ["v"]),
+        node("Sqrt", ["v"], ["deviation"]),
+        node("Div", ["h", "deviation"], ["normal"]),
+        node("Mul", ["normal", "gamma"], ["y"]),
+    ]
+    tensors = [*table, weight("epsilon", dtype=FLOAT), weight("gamma", 8)]
+    found = derived(model(nodes, [info("x", [2], INT64)], [info("y", [2, 8])], tensors), tmp_path)
+    assert [one.type for one in found.layers] == ["Embedding", "RMSNormalization"]
+    assert not flagged(found)
