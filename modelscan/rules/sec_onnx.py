@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
 from math import prod
+from operator import attrgetter
+from typing import Any
 
 from modelscan.graph import Graph, Node
 from modelscan.model import Finding, Severity, Shape
@@ -31,6 +33,8 @@ _VENDORS = frozenset(
 _ALLOCATES = 1 << 33
 """Elements that no layer of a served model needs at once."""
 _NOTHING = (0,)
+_GIVEN_SHAPES = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}
+"""Operators and the input that says how large their result is."""
 _TEXT_BYTES = 64 * 1024
 _SECRET = re.compile(
     r"\b(AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{60,}|hf_[A-Za-z]{34,}|xox[baprs]-[A-Za-z0-9-]{20,}"
@@ -41,14 +45,18 @@ _USER = re.compile(r"(?:/home/|/Users/|[A-Za-z]:\\Users\\)([A-Za-z0-9._-]{1,64})
 _URL = re.compile(r"\b(?:https?|ftp|s3|gs)://[^\s\"'<>)\]}]{3,300}")
 
 
-def _nodes(subject: Subject) -> Iterator[tuple[str, Node]]:
-    """Every node of every scope, function and training graph, with its path."""
+_domain, _metadata = attrgetter("domain"), attrgetter("metadata")
+
+
+def _nodes(subject: Subject, has: Callable[[Node], Any]) -> Iterator[tuple[str, Node]]:
+    """The nodes of every scope, function and training graph that have a domain (other than ONNX's own) or metadata, with their paths."""
     graph = subject.model.graph if subject.model is not None and subject.model.format == "onnx" else None
     if not isinstance(graph, Graph):
         return
     for path, scope in _scopes(graph):
         for index, node in enumerate(scope.nodes):
-            yield f"{path}/{node.title(index)}" if path else node.title(index), node
+            if has(node):
+                yield f"{path}/{node.title(index)}" if path else node.title(index), node
 
 
 def _scopes(graph: Graph) -> Iterator[tuple[str, Graph]]:
@@ -86,8 +94,8 @@ class PythonOperator(Rule):
     def check(self, subject: Subject) -> Iterator[Finding]:
         """One finding per node."""
         yield from super().check(subject)
-        for path, node in _nodes(subject):
-            if node.op in _PYTHON and node.domain:
+        for path, node in _nodes(subject, _domain):
+            if node.op in _PYTHON:
                 named = [f"{key}={value!r}" for key, value in node.attributes.items() if isinstance(value, str)]
                 text = f"{node.op} of {node.domain} calls a Python function{' (' + ', '.join(named[:4])[:200] + ')' if named else ''}"
                 yield self.finding(text, layer=path, offset=node.offset)
@@ -125,8 +133,8 @@ class CustomDomain(Rule):
             return
         functions = {(one.domain, one.name) for one in subject.model.graph.functions.values()}
         used: dict[str, Counter[str]] = {}
-        for _, node in _nodes(subject):
-            if node.domain and node.domain not in _VENDORS and (node.domain, node.op) not in functions:
+        for _, node in _nodes(subject, _domain):
+            if node.domain not in _VENDORS and (node.domain, node.op) not in functions:
                 used.setdefault(node.domain, Counter())[node.op] += 1
         for domain, operators in sorted(used.items()):
             listed = ", ".join(f"{op} × {count}" for op, count in sorted(operators.items())[:8])
@@ -167,8 +175,9 @@ class HugeAllocation(Rule):
         if not isinstance(graph, Graph):
             return
         for path, scope in (graph.inlined or graph).scopes():
+            huge = {name for name, info in scope.values.items() if info.shape and prod(_sizes(info.shape)) > _ALLOCATES}
             for index, node in enumerate(scope.nodes):
-                sizes = _asked(node, scope) or _made(node, scope)
+                sizes = _asked(node, scope) or (_made(node, scope, huge) if huge else None)
                 if sizes:
                     title = f"{path}/{node.title(index)}" if path else node.title(index)
                     text = f"{node.op} {title} makes a tensor of {' × '.join(f'{one:,}' for one in sizes)} = {prod(sizes):,} elements"
@@ -177,29 +186,24 @@ class HugeAllocation(Rule):
 
 def _asked(node: Node, scope: Graph) -> tuple[int, ...] | None:
     """Dimensions beyond the bound that a constant gives to an operator."""
-    place = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}.get(node.op)
+    place = _GIVEN_SHAPES.get(node.op)
     if place is None or node.domain or len(node.inputs) <= place:
         return None
     sizes = tuple(one for one in scope.contents.get(node.inputs[place]) or () if isinstance(one, int) and one > 0)
     return sizes if prod(sizes) > _ALLOCATES and len(sizes) == len(scope.contents[node.inputs[place]]) else None
 
 
-def _made(node: Node, scope: Graph) -> tuple[int, ...] | None:
-    """The shape of an output beyond the bound, if it is known and no input of the node is as large."""
-    made = next((sizes for name in node.outputs if prod(sizes := _static(name, scope)) > _ALLOCATES), None)
-    if made is None or node.graphs or any(prod(_static(name, scope)) > _ALLOCATES for name in node.inputs):
+def _made(node: Node, scope: Graph, huge: Collection[str]) -> tuple[int, ...] | None:
+    """The shape of an output beyond the bound, if no input of the node is as large."""
+    made = next((name for name in node.outputs if name in huge), None)
+    if made is None or node.graphs or any(name in huge for name in node.inputs):
         return None
-    return made
-
-
-def _static(name: str, scope: Graph) -> tuple[int, ...]:
-    """A value's shape where every dimension is a number, (0,) where one is not."""
-    info = scope.values.get(name)
-    return _NOTHING if info is None or info.shape is None else _sizes(info.shape)
+    return _sizes(scope.values[made].shape or ())
 
 
 @lru_cache(maxsize=1024)
 def _sizes(shape: Shape) -> tuple[int, ...]:
+    """A shape of which every dimension is a number, (0,) where one is not."""
     sizes = tuple([one for one in shape if isinstance(one, int)])
     return sizes if len(sizes) == len(shape) else _NOTHING
 
@@ -297,9 +301,8 @@ def _texts(subject: Subject) -> Iterator[tuple[str, str]]:
     if isinstance(model.graph, Graph):
         for path, scope in _scopes(model.graph):
             yield from ((f"{path or 'graph'} {_label(key)}", value[:_TEXT_BYTES]) for key, value in scope.metadata.items())
-        for path, node in _nodes(subject):
-            if node.metadata:
-                yield from ((f"node {path} {key}", value[:_TEXT_BYTES]) for key, value in node.metadata.items())
+        for path, node in _nodes(subject, _metadata):
+            yield from ((f"node {path} {key}", value[:_TEXT_BYTES]) for key, value in node.metadata.items())
 
 
 def _label(key: str) -> str:

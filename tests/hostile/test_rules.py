@@ -92,7 +92,7 @@ needs_isolation = pytest.mark.skipif(not can_isolate(), reason="this platform ca
 
 @needs_isolation
 def test_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examine, "examine", lambda *given: os.abort())
+    monkeypatch.setattr(examine, "examine", lambda *given, **more: os.abort())
     assert scanned() == [("FIL030", "the process that read it was ended by SIGABRT")]
     monkeypatch.undo()
     assert scanned() == []
@@ -100,7 +100,7 @@ def test_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_isolation
 def test_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examine, "examine", lambda *given: time.sleep(30))
+    monkeypatch.setattr(examine, "examine", lambda *given, **more: time.sleep(30))
     assert scanned(replace(DEFAULT, worker_seconds=0.5)) == [("FIL031", "reading took longer than 0.5 s and was stopped")]
     monkeypatch.undo()
     assert scanned() == []
@@ -108,7 +108,7 @@ def test_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_isolation
 def test_exhausted_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examine, "examine", lambda *given: bytearray(8 << 30))
+    monkeypatch.setattr(examine, "examine", lambda *given, **more: bytearray(8 << 30))
     limit = replace(DEFAULT, worker_memory=2048 * MIB)
     assert scanned(limit) == [("FIL032", "reading needed more than 2,147,483,648 bytes of memory")]
     monkeypatch.undo()

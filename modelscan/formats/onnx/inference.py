@@ -129,10 +129,10 @@ def _worth_propagating(graph: Graph, found: Scoped) -> bool:
 
 
 def _unknown(graph: Graph, found: Scoped) -> bool:
+    whole = {name for name, one in found.values.items() if one.shape is not None and None not in one.shape}
     for index, node in enumerate(graph.nodes):
         for name in node.outputs:
-            one = found.values.get(name)
-            if name and (one is None or one.shape is None or None in one.shape):
+            if name not in whole and name:
                 return True
         if any(_unknown(body, found.bodies.get((index, key), Scoped())) for key, body in node.graphs.items()):
             return True

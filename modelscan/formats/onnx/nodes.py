@@ -60,7 +60,7 @@ def _short(reading: Reading, data: bytes, at: int, stop: int, base: int) -> Node
     outputs: list[str] = []
     attributes: list[Extent] = []
     name = op = ""
-    text = reading.text
+    texts, text = reading.texts, reading.text
     try:
         while at < stop:
             tag, length = data[at], data[at + 1]
@@ -69,7 +69,8 @@ def _short(reading: Reading, data: bytes, at: int, stop: int, base: int) -> Node
             if length > 127:
                 return None
             if tag == _INPUT:
-                inputs.append(text(data[begin:at]))
+                piece = data[begin:at]
+                inputs.append(texts.get(piece) or text(piece))
             elif tag == _OUTPUT:
                 outputs.append(text(data[begin:at]))
             elif tag == _NAME:

@@ -46,8 +46,8 @@ class _Checker:
         self.reading = reading
         self.opsets = opsets
         self.signatures: dict[tuple[str, str], Signature | None] = {}
-        self.plain: set[tuple[str, str, int]] = set()
-        """Operators without attributes and bodies, with the number of inputs, that are known to be right."""
+        self.plain: set[tuple[str, tuple[str | None, ...]]] = set()
+        """Standard operators without attributes and bodies, with the types of their inputs, that are known to be right."""
         self.judged: dict[tuple[str, str, tuple[str | None, ...]], str | None] = {}
 
     def scope(self, graph: Graph, outer: ChainMap[str, str | None], where: str) -> None:
@@ -73,6 +73,9 @@ class _Checker:
 
     def _node(self, node: Node, index: int, signature: Signature, types: Types | ChainMap[str, str | None], where: str) -> None:
         dtypes = tuple([types.get(name) if name else None for name in node.inputs])
+        plain = None if node.attributes or node.graphs or node.domain else (node.op, dtypes)
+        if plain in self.plain:
+            return
         key = (node.op, node.domain, dtypes)
         if key not in self.judged:
             self.judged[key] = _type_problem(node, signature, dtypes)
@@ -81,14 +84,10 @@ class _Checker:
             problem = _result_problem(node, signature, types)
         if problem is not None:
             self._note("type-mismatch", problem, node, index, where)
-        plain = (node.op, node.domain, len(node.inputs))
-        bare = not node.attributes and not node.graphs
-        if bare and plain in self.plain:
-            return
         found = (*_shape_of_call(node, signature), *_bodies(node))
         for text in found:
             self._note("operator-signature", text, node, index, where)
-        if bare and not found:
+        if plain is not None and problem is None and not found:
             self.plain.add(plain)
 
     def _note(self, kind: str, text: str, node: Node, index: int, where: str) -> None:

@@ -47,8 +47,8 @@ def merged(mine: Axes | None, other: Axes | None) -> Axes | None:
     """Axes with sizes filled in from a second account of the same value; the first one's sizes stand."""
     if mine is None or other is None or len(mine) != len(other):
         return other if mine is None else mine
-    for axis in mine:
-        if not isinstance(axis.size, int):
+    for (size, _), (beside, _) in zip(mine, other, strict=True):
+        if not isinstance(size, int) and (size is None or isinstance(beside, int)):
             break
     else:
         return mine

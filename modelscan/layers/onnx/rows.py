@@ -77,9 +77,9 @@ def rows(setting: Setting, found: list[Found]) -> list[Row]:
 
 
 def _is_layer(setting: Setting, call: Call) -> bool:
-    if call.op in BOOKKEEPING or (call.outputs and all(value in setting.views for value in call.outputs)):
+    if call.op in BOOKKEEPING or (call.outputs and setting.inert.issuperset(call.outputs)):  # what is static is inert
         return False
-    if by_scalar(setting, call) is not None or (call.outputs and all(value in setting.inert for value in call.outputs)):
+    if by_scalar(setting, call) is not None:
         return False
     if call.op in COMMON and call.outputs and call.outputs[0] != NONE:
         dtype = setting.shapes.dtypes[call.outputs[0]]
@@ -133,7 +133,8 @@ def _by_weights(setting: Setting, found: Found) -> Place | None:
 
 
 def _of_call(setting: Setting, call: Call) -> Row:
-    inputs = tuple(value for value in call.inputs if value != NONE and value not in setting.views)
+    views = setting.views
+    inputs = tuple([value for value in call.inputs if value != NONE and value not in views])
     return Row(call.index, call.node.op or "?", [call], place_of(call), None, inputs, call.outputs)
 
 
@@ -235,12 +236,14 @@ def _carrying(call: Call) -> list[int]:
     """The inputs whose elements a call passes on; a shape or an index tells nothing of where values come from."""
     if call.op in ("Shape", "Size"):
         return []
-    steering = PARAMETERS.get(call.op, ())
+    steering = PARAMETERS.get(call.op)
+    if steering is None:
+        return [value for value in call.inputs if value != NONE]
     return [value for place, value in enumerate(call.inputs) if value != NONE and place not in steering]
 
 
 def inbound(made: list[Row], number: int, found: dict[int, tuple[int, ...]]) -> list[int]:
     """The rows that feed a row."""
     row = made[number]
-    taken = dict.fromkeys(value for call in row.calls for value in _carrying(call))
-    return [one for one in dict.fromkeys(source for value in taken for source in found.get(value, ())) if one != number]
+    taken = dict.fromkeys([value for call in row.calls for value in _carrying(call)])
+    return [one for one in dict.fromkeys([source for value in taken for source in found.get(value, ())]) if one != number]

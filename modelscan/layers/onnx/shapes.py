@@ -121,8 +121,7 @@ class Shapes:
                     mine = _of_view(view)
                 if mine is not None:
                     self.computed[value] = mine
-                complete = mine is not None and all(isinstance(axis.size, int) for axis in mine)
-                self.axes[value] = mine if complete else merged(mine, self._known(value))
+                self.axes[value] = merged(mine, self._known(value))
             amounts.follow(self, call)
             if self.told or call.node.domain or call.op == kinds.SIMPLIFIED:
                 kinds.follow(call, self.dtypes, self.told)

@@ -123,7 +123,7 @@ class Site:
         """Notes what the rest of the file says of an axis of a value."""
         for one in self.setting.demands.of(value, axis):
             if one.size % divisor == 0 and one.size:
-                quantity.add(one if divisor == 1 else one._replace(size=one.size // divisor))
+                quantity.evidence.append(one if divisor == 1 else one._replace(size=one.size // divisor))
         return quantity
 
     def users(self, value: int) -> list[Call]:
