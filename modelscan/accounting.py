@@ -6,8 +6,9 @@ verdict says so (`inferred`); whatever does not agree becomes a row with its pro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from modelscan import dtypes
 from modelscan.formula import Formula
@@ -31,9 +32,8 @@ class Accounts:
     totals: Totals
 
 
-def identity(tensor: StoredTensor) -> TensorId:
-    """What makes two claims the same stored tensor: its file and its full name."""
-    return (tensor.file, tensor.name)
+identity: Callable[[StoredTensor], TensorId] = attrgetter("file", "name")
+"""What makes two claims the same stored tensor: its file and its full name."""
 
 
 def reconcile(model: Model) -> Accounts:
@@ -315,10 +315,20 @@ def _bytes_in_attributes(rows: Iterable[Row]) -> int:
 
 
 def _totals(model: Model, accounts: Sequence[Account], unclaimed: tuple[StoredTensor, ...]) -> Totals:
-    weights = [tensor for tensor in model.tensors if tensor.kind is Kind.WEIGHT]
+    explained, independent = _explained(accounts)
+    weights: list[StoredTensor] = []
+    by_kind: dict[Kind, int] = dict.fromkeys(Kind, 0)
     by_dtype: dict[str, int] = {}
-    for tensor in weights:
-        by_dtype[tensor.dtype] = by_dtype.get(tensor.dtype, 0) + tensor.elements
+    agreeing = alone = 0
+    for tensor in model.tensors:
+        elements, kind = tensor.elements, tensor.kind
+        by_kind[kind] += elements
+        if kind is Kind.WEIGHT:
+            weights.append(tensor)
+            by_dtype[tensor.dtype] = by_dtype.get(tensor.dtype, 0) + elements
+            own = identity(tensor)
+            agreeing += elements if own in explained else 0
+            alone += elements if own in independent else 0
     without = [one for one in accounts if one.rows and not one.layer.claims]
     for row in (row for one in without for row in one.rows):
         if row.spec is not None and row.spec.embedded:
@@ -326,7 +336,6 @@ def _totals(model: Model, accounts: Sequence[Account], unclaimed: tuple[StoredTe
             by_dtype[dtype] = by_dtype.get(dtype, 0) + (row.spec.elements or 0)
     left = sum(tensor.elements for tensor in unclaimed)
     total = _sum(one.parameters if one.parameters is None else one.parameters - one.tied for one in accounts)
-    explained, independent = _explained(accounts)
     known = model.trainable_known and not unclaimed
     logical = (
         _sum(None if (count := one.parameters if one.logical is None else one.logical) is None else count - one.tied for one in accounts)
@@ -337,11 +346,11 @@ def _totals(model: Model, accounts: Sequence[Account], unclaimed: tuple[StoredTe
         total=None if total is None else total + left,
         trainable=_sum(_without_tied(one, True) for one in accounts) if known else None,
         non_trainable=_sum(_without_tied(one, False) for one in accounts) if known else None,
-        optimizer=sum(tensor.elements for tensor in model.tensors if tensor.kind is Kind.OPTIMIZER),
-        stored=sum(tensor.elements for tensor in weights),
-        constants=sum(tensor.elements for tensor in model.tensors if tensor.kind in (Kind.CONSTANT, Kind.STATE)),
-        explained=sum(tensor.elements for tensor in weights if identity(tensor) in explained),
-        independent=sum(tensor.elements for tensor in weights if identity(tensor) in independent),
+        optimizer=by_kind[Kind.OPTIMIZER],
+        stored=by_kind[Kind.WEIGHT],
+        constants=by_kind[Kind.CONSTANT] + by_kind[Kind.STATE],
+        explained=agreeing,
+        independent=alone,
         by_dtype=dict(sorted(by_dtype.items())),
         weight_bytes=_bytes(weights) + sum(_bytes_in_attributes(one.rows) for one in without),
         macs=_sum(one.macs for one in accounts),

@@ -104,6 +104,13 @@ class Quantity:
         count, size, witnesses = self._settled
         if count != len(self.evidence):
             count, size, witnesses = self._settled = (len(self.evidence), *self._weighed())
+        if len(witnesses) == 1:
+            _, words, one = witnesses[0]
+            if one.source != OPAQUE and one.source not in tensors and not one.others:
+                return Symbol(self.name, size, words)
+        return self._sifted(size, witnesses, tensors)
+
+    def _sifted(self, size: int | None, witnesses: list[_Witness], tensors: tuple[int, ...]) -> Symbol:
         by_self = False
         told: dict[str, int] = {}
         """Places of the witnesses, by their words, heaviest first."""
@@ -142,7 +149,10 @@ class Extent:
 
     def dim(self, tensors: tuple[int, ...]) -> Dim:
         """The dimension for the spec of stored tensors."""
-        return Dim(tuple([one.symbol(tensors) for one in self.quantities]), self.coefficient)
+        quantities = self.quantities
+        if len(quantities) == 1:
+            return Dim((quantities[0].symbol(tensors),), self.coefficient)
+        return Dim(tuple([one.symbol(tensors) for one in quantities]), self.coefficient)
 
     @property
     def size(self) -> int | None:
