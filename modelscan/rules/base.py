@@ -53,9 +53,13 @@ class Rule:
         """The findings of this rule on one file."""
         for seen in subject.observations:
             if seen.kind == self.name:
-                yield self.finding(
-                    seen.message, layer=seen.layer, tensor=seen.tensor, offset=seen.offset, where=seen.where, severity=seen.severity
-                )
+                yield self.noticed(seen)
+
+    def noticed(self, seen: Observation) -> Finding:
+        """The finding that an observation of this rule's name is."""
+        return self.finding(
+            seen.message, layer=seen.layer, tensor=seen.tensor, offset=seen.offset, where=seen.where, severity=seen.severity
+        )
 
     def finding(
         self,
@@ -85,11 +89,22 @@ def all_rules() -> tuple[Rule, ...]:
     return tuple(rule() for _, rule in sorted(Rule.registry.items()))
 
 
+@cache
+def _engine() -> tuple[dict[str, Rule], dict[Rule, None]]:
+    """All rules by name, and those that look for themselves: a file has few observations, and the others wait for theirs."""
+    return {rule.name: rule for rule in all_rules()}, dict.fromkeys(rule for rule in all_rules() if type(rule).check is not Rule.check)
+
+
 def judge(subject: Subject) -> tuple[Finding, ...]:
     """All findings on one file, most severe first, then by code and place."""
-    known = {rule.name for rule in all_rules()}
+    by_name, looking = _engine()
+    found: list[Finding] = []
     for seen in subject.observations:
-        if seen.kind not in known:
+        rule = by_name.get(seen.kind)
+        if rule is None:
             raise LookupError(f"no rule is called {seen.kind!r}")
-    found = [finding for rule in all_rules() for finding in rule.check(subject)]
+        if rule not in looking:
+            found.append(rule.noticed(seen))
+    for rule in looking:
+        found += rule.check(subject)
     return tuple(sorted(found, key=lambda f: (-f.severity.rank, f.code, f.layer or "", f.tensor or "", f.offset or 0, f.message)))
