@@ -38,6 +38,8 @@ class _Row:
     """The formula's numbers alone, for a terminal that is too narrow for both."""
     tied: str
     """What of it is counted elsewhere."""
+    brief: str
+    """The same in a word or two."""
     mark: str
     dim: bool = False
 
@@ -99,8 +101,7 @@ def _fitted(row: _Row, room: int) -> str:
     for text in (f"{row.formula}{row.tied}", f"{row.numbers}{row.tied}" if row.numbers else ""):
         if text and width(text) <= room:
             return text.strip()
-    brief = " (tied)" if row.tied else ""
-    return shorten(row.numbers or row.formula, room - width(brief)) + brief
+    return shorten(row.numbers or row.formula, room - width(row.brief)) + row.brief
 
 
 def _joined(cells: Sequence[str], text: str, mark: str) -> str:
@@ -142,6 +143,7 @@ def _rows(report: ModelReport, view: View) -> Iterator[_Row]:
             formula(layer),
             layer.formula_values or "",
             tied(layer),
+            (" (tied)" if layer.tied == layer.parameters else f" ({number(layer.tied)} tied)") if layer.tied else "",
             layer.verdict,
             (layer.container and not folded) or (layer.verdict == "empty" and not layer.parameters),
         )
@@ -151,6 +153,7 @@ def _rows(report: ModelReport, view: View) -> Iterator[_Row]:
         yield _Row(
             ("(no layer)", "", number(sum(one.elements or 0 for one in report.unclaimed)), ""),
             "stored, claimed by no layer",
+            "",
             "",
             "",
             "extra",
@@ -164,7 +167,7 @@ def _weight_row(weight: WeightReport, indent: str) -> _Row:
     shown = weight.stored_shape if weight.stored_shape is not None else weight.shape
     stored = f"{shapes([shown]) if shown is not None else '?'} {escape(weight.stored_dtype or '')}".strip()
     text = weight.problem or (" = ".join(part for part in (weight.formula, weight.formula_values) if part))
-    return _Row((name, stored, number(weight.elements), ""), escape(text), "", "", weight.verdict, True)
+    return _Row((name, stored, number(weight.elements), ""), escape(text), "", "", "", weight.verdict, True)
 
 
 def _totals(report: ModelReport, style: Style) -> Iterator[str]:

@@ -226,6 +226,8 @@ def test_what_counts_elsewhere_is_said_at_every_width():
         assert max(map(len, rows)) <= columns
     assert "(tied: 15 counted above)" in rows[1]
     assert "1,024 × (1,024 + 1) (tied" in rows[1]
+    partly = replace(one, layers=(replace(tied, tied=5),))
+    assert "1,024 × (1,024 + 1) (5 tied)" in render(partly, Style(columns=80))
     for text in (ledger_markdown(one), as_html(one)):
         assert text.count("tied: 15") == 1
         assert "?" not in text

@@ -34,6 +34,8 @@ COMMON = frozenset(words("Add Mul Concat Sum Flatten"))
 """Layers between activations, bookkeeping between integers."""
 BARE = frozenset(words("Add Sub Mul Div Pow Max Min Table Buffer"))
 """Layers that are but one operator with a tensor."""
+FOLDED = "a BatchNormalization is folded in: of its four vectors, the kernel's scale and this bias are left"
+"""Where an exporter puts a layer in the place of the normalisation behind it."""
 MERGED = frozenset(("in_proj_weight", "in_proj_bias"))
 """What PyTorch's attention calls its three projections in one; they have no module of their own."""
 SHORTER = {"RotaryEmbedding": "rotary"}
@@ -94,6 +96,8 @@ def _of_layer(setting: Setting, found: Found) -> Row:
     place = place_of(found.call)
     if found.fused and not found.counted:
         place = replace(place, leaf=SHORTER.get(found.type, found.type.lower()))
+    if place.classes and "BatchNorm" in (place.classes[-1] or "") and found.type.startswith(("Conv", "Dense")):
+        found.note = FOLDED
     named = _by_weights(setting, found)
     if named is not None:
         if not place.told:

@@ -98,6 +98,22 @@ def test_attention_scores_are_one_row_with_their_cost(tmp_path):
     assert [(one.type, one.extra_macs) for one in found.layers] == [("Attention", 2 * 4 * 4 * 8)]
 
 
+def test_attention_with_a_guard_against_rows_without_a_place_is_one_row(tmp_path):
+    """As PyTorch's scaled_dot_product_attention is exported: NaN behind the softmax becomes zero."""
+    nodes = [
+        node("Transpose", ["k"], ["kt"], perm=[0, 2, 1]),
+        node("MatMul", ["x", "kt"], ["s"]),
+        node("Add", ["s", "mask"], ["d"]),
+        node("Softmax", ["d"], ["p"], axis=-1),
+        node("IsNaN", ["p"], ["nan"]),
+        node("Where", ["nan", "zero", "p"], ["w"]),
+        node("MatMul", ["w", "v"], ["y"]),
+    ]
+    inputs = [X, info("k", ["N", 4, 8]), info("v", ["N", 4, 8]), info("mask", ["N", 4, 4])]
+    (found,) = derived(model(nodes, inputs, [Y], [scalar("zero", 0.0)]), tmp_path).layers
+    assert (found.type, found.extra_macs, len(found.input_shapes)) == ("Attention", 2 * 4 * 4 * 8, 3)
+
+
 def loop_rnn(prefix=""):
     """A SimpleRNN of 7 units over 8 inputs as tf2onnx writes it: a Loop that gets the weights as states."""
     name = f"{prefix}rnn/while/rnn_cell"
@@ -347,3 +363,16 @@ def test_single_tensors_have_the_names_of_their_state_dict(tmp_path):
     found = accounts(model(nodes, [X], [Y], tensors), tmp_path)[0]
     assert list(found) == ["encoder/pos_embed", "encoder/Mul", "attn"]
     assert found["encoder/pos_embed"].formula.symbolic == "length × width"
+
+
+def test_what_was_folded_in_is_said(tmp_path):
+    """The exporter's optimiser leaves the convolution where the normalisation was; its weight's name tells which one it is."""
+    one = node("Conv", ["x", "net.0.weight", "net.0.weight_bias"], ["y"], name="node_bn", kernel_shape=[1, 1])
+    one.metadata_props.add(key="pkg.torch.onnx.name_scopes", value="['', 'net.1', 'bn']")
+    classes = "['Net', 'torch.nn.modules.batchnorm.BatchNorm2d', 'aten.batch_norm.default']"
+    one.metadata_props.add(key="pkg.torch.onnx.class_hierarchy", value=classes)
+    tensors = [weight("net.0.weight", 4, 3, 1, 1), weight("net.0.weight_bias", 4)]
+    (found,) = derived(model([one], [info("x", [1, 3, 5, 5])], [info("y", [1, 4, 5, 5])], tensors), tmp_path).layers
+    assert found.type == "Conv"
+    assert found.note is not None
+    assert found.note.startswith("a BatchNormalization is folded in")

@@ -182,7 +182,7 @@ def attention(site: Site) -> Found | None:
         if inner is None:
             return None
         value = inner
-    after = users(setting, site.output, calls)
+    after = _weighing(setting, site.output, calls)
     if first is None or len(after) != 1 or after[0].op not in ("MatMul", "com.microsoft:FusedMatMul", "Einsum"):
         return None
     last = after[0]
@@ -190,8 +190,19 @@ def attention(site: Site) -> Found | None:
         return None
     kept = closed(setting, [*calls, site.call, last], last.outputs)
     found = Found("Attention", site.call, fused=[call for call in kept if call is not site.call], output=last.outputs[0])
-    found.inputs = (*first.inputs[:2], *(one for one in last.inputs if source(setting, one) != site.output))
+    inside = {value for call in (site.call, *calls) for value in call.outputs}
+    found.inputs = (*first.inputs[:2], *(one for one in last.inputs if source(setting, one) not in inside))
     found.extra_macs = _sum(products(setting, first), products(setting, last))
+    return found
+
+
+def _weighing(setting: Setting, value: int, calls: list[Call]) -> list[Call]:
+    """What takes the weights of attention; PyTorch makes those of a row without a place to look at, which are NaN, zeros before."""
+    found = users(setting, value, calls)
+    guards = {call.op: call for call in found}
+    if len(found) == 2 and guards.keys() == {"IsNaN", "Where"} and setting.flow.users(guards["IsNaN"].outputs[0]) == [guards["Where"]]:
+        calls.extend(found)
+        return users(setting, guards["Where"].outputs[0], calls)
     return found
 
 
