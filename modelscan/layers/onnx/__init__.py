@@ -54,6 +54,7 @@ def derive(model: Model, limits: Limits) -> Model:
     demands.collect()
     setting = Setting(flow, shapes.views, shapes, demands, inert=inert(flow, shapes.views), batch=_batch(shapes))
     found = recognise(setting)
+    demands.wanted.clear()
     drawn = rows(setting, found)
     told = (*(seen for one in found for seen in one.observations), *checks.declared(shapes, model.observations))
     observations = (*told, *arguments.contradictions(shapes))

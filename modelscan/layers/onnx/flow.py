@@ -166,8 +166,11 @@ def flatten(graph: Graph, limits: Limits) -> Flow:
     stack: list[tuple[_Scope, Iterator[Node], _Frame | None]] = [(top, iter(graph.nodes), None)]
     while stack:
         scope, nodes, frame = stack[-1]
-        node = next(nodes, None)
-        if node is None:
+        for node in nodes:
+            if node.graphs or len(flow.calls) > limits.inlined_nodes:
+                break
+            scope.call(node)
+        else:
             stack.pop()
             scope.close()
             if frame is not None:
@@ -175,9 +178,6 @@ def flatten(graph: Graph, limits: Limits) -> Flow:
             continue
         if len(flow.calls) > limits.inlined_nodes:
             raise LimitExceeded("inlined_nodes", len(flow.calls), limits.inlined_nodes)
-        if not node.graphs:
-            scope.call(node)
-            continue
         if len(stack) > limits.nesting:
             raise LimitExceeded("nesting", len(stack), limits.nesting, where=(node.name or node.op,))
         number = len(flow.calls)

@@ -110,7 +110,8 @@ def _modules(names: list[str], kinds: list[str]) -> Place | None:
 
 def of_weight(name: str) -> Place | None:
     """The module that a weight's name tells of: `layer1.0.conv1.weight`, `model/dense/kernel:0`; None for a made-up name."""
-    name = _FUSIONS.sub("", name.split(";")[0].split(":")[0]) if "::" not in name else ""
+    name = name.partition(";")[0].partition(":")[0] if "::" not in name else ""
+    name = _FUSIONS.sub("", name) if "Fusion_" in name else name
     separator = "/" if "/" in name else "."
     parts = [part for part in name.split(separator) if part and part not in _WRAPPERS]
     if len(parts) < 2:

@@ -78,7 +78,7 @@ class Setting:
 
     def forget(self) -> None:
         """Drops what only recognition asks for: of a large model, a third of the memory."""
-        for held in (self.views, self.inert, self.taken, self.demands.wanted, self.flow.uses, self.shapes.computed, self.shapes.amounts):
+        for held in (self.views, self.inert, self.taken, self.flow.uses, self.shapes.computed, self.shapes.amounts):
             held.clear()
 
 
