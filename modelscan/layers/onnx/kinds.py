@@ -75,6 +75,20 @@ ALIKE.update(dict.fromkeys((f"com.microsoft.nchwc:{name}" for name in words("Ave
 ALIKE["com.microsoft.nchwc:Conv"] = (0, 1, 2, 3)
 INTEGERS = {f"{CONTRIB}:{name}": held for name, held in _INTEGERS.items()}
 """By operator: the inputs that hold quantised numbers, and the types that these can have."""
+_GROUPS = {
+    "DynamicQuantizeLSTM": ((1, 2, 9, 11),),
+    "DynamicQuantizeMatMul": ((1, 3),),
+    "GatherBlockQuantized": ((0, 3),),
+    "MatMulIntegerToFloat": ((0, 4), (1, 5)),
+    "QAttention": ((0, 6), (1, 7)),
+    "QGemm": ((0, 2), (3, 5)),
+    "QLinearConv": ((0, 2), (3, 5)),
+}
+GROUPS = {f"{CONTRIB}:{name}": groups for name, groups in _GROUPS.items()}
+"""By operator: further inputs that have one type, a quantised operand and its zero point."""
+CHECKED = ALIKE.keys() | INTEGERS.keys() | GROUPS.keys()
+"""Operators whose operands are looked at."""
+_QGEMM, _ZERO_POINT = f"{CONTRIB}:QGemm", 8
 _FIXED = {"MatMulInteger16": "int32", "MulInteger": "int32", "QuantizeWithOrder": "int8", "IsAllFinite": "bool"}
 KEEPING = frozenset(
     words(
@@ -122,6 +136,9 @@ def follow(call: Call, dtypes: list[str | None], told: dict[int, str]) -> None:
 
 def _result(call: Call, dtypes: list[str | None], told: dict[int, str]) -> str | None:
     places = ALIKE.get(call.op)
+    if call.op == _QGEMM:  # quantised again where it is told how, numbers otherwise
+        given = len(call.inputs) > _ZERO_POINT and call.inputs[_ZERO_POINT] != NONE
+        return next((dtype for _, dtype in _types(call, (_ZERO_POINT,), dtypes, told)), None) if given else "float32"
     if places is None:
         return _FIXED.get(call.node.op) if call.node.domain == CONTRIB else None
     known = [dtype for _, dtype in _types(call, places, dtypes, told)]
@@ -157,10 +174,11 @@ def contradictions(calls: Iterable[Call], dtypes: list[str | None], told: dict[i
 
 
 def _unlike(call: Call, dtypes: list[str | None], told: dict[int, str]) -> str | None:
-    known = _types(call, ALIKE.get(call.op, ()), dtypes, told)
-    for place, dtype in known[1:]:
-        if dtype != known[0][1]:
-            return f"input {place} is {dtype}, input {known[0][0]} of the same type is {known[0][1]}"
+    for places in (ALIKE.get(call.op, ()), *GROUPS.get(call.op, ())):
+        known = _types(call, places, dtypes, told)
+        for place, dtype in known[1:]:
+            if dtype != known[0][1]:
+                return f"input {place} is {dtype}, input {known[0][0]} of the same type is {known[0][1]}"
     return None
 
 

@@ -125,7 +125,7 @@ class Shapes:
             amounts.follow(self, call)
             if self.told or call.node.domain or call.op == kinds.SIMPLIFIED:
                 kinds.follow(call, self.dtypes, self.told)
-                if call.op in kinds.ALIKE:
+                if call.op in kinds.CHECKED:
                     self.contrib.append(call)
 
     def _known(self, value: int) -> Axes | None:

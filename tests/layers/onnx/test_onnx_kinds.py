@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modelscan.formats.onnx.signatures import _onnx_name
-from modelscan.layers.onnx.kinds import ALIKE, INTEGERS
+from modelscan.layers.onnx.kinds import ALIKE, GROUPS, INTEGERS
 from tests.layers.onnx.onnx_graphs import FLOAT, FLOAT16, INT8, UINT8, derived, info, model, node, weight
 
 MS = {"domain": "com.microsoft"}
@@ -54,6 +54,22 @@ def test_operands_of_one_type_parameter_that_differ_are_told(tmp_path):
     assert told(nodes, half, info("y", ["N", 4]), tmp_path=tmp_path) == {("type-mismatch", "mm")}
     signed = [weight("B", 4, 1, 8, dtype=INT8), right[1]]
     assert told(nodes, signed, info("y", ["N", 4]), tmp_path=tmp_path) == {("type-mismatch", "mm")}
+
+
+@pytest.mark.parametrize(
+    ("zero", "output", "problem"),
+    [
+        (UINT8, UINT8, None),
+        (INT8, UINT8, ("type-mismatch", "gemm")),
+        (UINT8, INT8, ("declared-shape", "y")),
+        (UINT8, FLOAT, ("declared-shape", "y")),
+    ],
+)
+def test_a_quantised_product_has_the_types_of_its_zero_points(zero, output, problem, tmp_path):
+    one = node("QGemm", ["q", "s", "z", "w", "s", "wz", "", "s", "z"], ["y"], name="gemm", **MS)
+    nodes = [node("QuantizeLinear", ["x", "s", "z"], ["q"]), one]
+    tensors = [weight("s", dtype=FLOAT), weight("z", dtype=UINT8), weight("w", 8, 3, dtype=UINT8), weight("wz", dtype=zero)]
+    assert told(nodes, tensors, info("y", ["N", 3], output), tmp_path=tmp_path) == ({problem} if problem else set())
 
 
 def test_types_are_followed_through_operators_of_the_runtime_and_quantisation(tmp_path):
@@ -118,6 +134,9 @@ def test_the_tables_are_those_of_onnx_runtime():
         inputs = [one.typeStr for one in schemas[name].inputs]
         same = [place for place, kind in enumerate(inputs) if kind == schemas[name].outputs[0].typeStr]
         assert set(places) <= set(same), name
+    for name, groups in GROUPS.items():
+        for group in groups if name in schemas else ():
+            assert len({schemas[name].inputs[place].typeStr for place in group}) == 1, name
     for name, (places, taken) in INTEGERS.items():
         if name not in schemas:
             continue
