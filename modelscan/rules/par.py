@@ -15,7 +15,8 @@ class _RowRule(Rule):
     verdict: ClassVar[Verdict]
 
     def check(self, subject: Subject) -> Iterator[Finding]:
-        """One finding per disagreeing row."""
+        """What catalogues noticed, and one finding per disagreeing row."""
+        yield from super().check(subject)
         if subject.accounts is None:
             return
         for account in subject.accounts.accounts:

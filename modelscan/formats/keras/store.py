@@ -131,8 +131,28 @@ def _load_plain(store: Store, limits: Limits) -> None:
 def kind_of(path: str) -> Kind:
     """What a dataset is there for, by the places where Keras keeps each sort."""
     first = path.split("/", 1)[0]
-    if first in ("optimizer", "optimizer_weights", "_optimizer"):
+    if first in _OF_OPTIMIZER:
         return Kind.OPTIMIZER
-    if first in ("metrics", "_metrics", "compile_metrics", "loss_tracker", "_loss_tracker") or "seed_generator" in path:
+    if first in _OF_METRICS or "seed_generator" in path:
         return Kind.STATE
+    if "optimizer" in path or "metrics" in path or "loss_tracker" in path:
+        return _kind_within(path.split("/"))
+    return Kind.WEIGHT
+
+
+_OF_OPTIMIZER = ("optimizer", "optimizer_weights", "_optimizer")
+_OF_METRICS = ("metrics", "_metrics", "compile_metrics", "loss_tracker", "_loss_tracker")
+_CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
+
+
+def _kind_within(parts: list[str]) -> Kind:
+    """The same in an archive, where a model within a model that was compiled on its own keeps its optimizer with it.
+
+    A container names its members after their classes: what lies there is a layer, whatever it is called.
+    """
+    for before, part, after in zip(parts, parts[1:], parts[2:], strict=False):
+        if before not in _CONTAINERS and part in _OF_OPTIMIZER and after == "vars":
+            return Kind.OPTIMIZER
+        if before not in _CONTAINERS and part in _OF_METRICS and "vars" in parts:
+            return Kind.STATE
     return Kind.WEIGHT

@@ -20,6 +20,7 @@ from modelscan.layers.keras import (
     wrappers,
 )
 from modelscan.layers.keras.deriving import Deriver, Result, switched
+from modelscan.layers.keras.doubts import gaps
 from modelscan.layers.keras.forms import fits, other_forms
 from modelscan.layers.keras.infer import inferred
 from modelscan.layers.keras.modern import modern_class
@@ -70,7 +71,12 @@ def derive(model: Model, limits: Limits) -> Model:
     return replace(
         model,
         layers=layers,
-        observations=(*model.observations, *deriver.observations, *_obstacles(model)),
+        observations=(
+            *model.observations,
+            *deriver.observations,
+            *(doubt for one in layers if one.specs is None for doubt in gaps(one)),
+            *_obstacles(model),
+        ),
         inputs=model.inputs or _inputs(model.graph, propagation),
         outputs=model.outputs or tuple(TensorInfo(_output_name(model.graph, i), None, shape) for i, shape in enumerate(outputs)),
     )

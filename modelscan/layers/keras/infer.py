@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from modelscan.formula import Dim, const, dim
+from modelscan.layers.keras.doubts import contradiction, gaps
 from modelscan.layers.keras.names import snake_case
 from modelscan.layers.keras.templates import AXES, CLASSES, proved
-from modelscan.model import Claim, Kind, Layer, Model, WeightSpec
+from modelscan.model import Claim, Kind, Layer, Model, Observation, WeightSpec
 
 _RATIOS = {1: "SimpleRNN", 3: "GRU", 4: "LSTM"}
 _KERNELS = {2: "Dense", 3: "Conv1D", 4: "Conv2D", 5: "Conv3D"}
@@ -23,13 +24,20 @@ _WITHOUT_PRODUCTS = {"BatchNormalization", "Embedding"}
 
 def inferred(model: Model) -> Model:
     """The model with types and specs where the weights prove them; the rest stays unknown."""
-    return replace(model, layers=tuple(_layer(one) for one in model.layers), trainable_known=False)
+    doubts: list[Observation] = []
+    layers = tuple(_layer(one, doubts) for one in model.layers)
+    return replace(model, layers=layers, observations=(*model.observations, *doubts), trainable_known=False)
 
 
-def _layer(layer: Layer) -> Layer:
+def _layer(layer: Layer, doubts: list[Observation]) -> Layer:
     claims = [claim for claim in layer.claims if claim.tensor.kind is Kind.WEIGHT]
     if not claims:
         return replace(layer, specs=())
+    doubts.extend(gaps(layer))
+    certain = _certain_class(layer)
+    doubt = contradiction(layer, certain, claims) if certain is not None else None
+    if doubt is not None:
+        doubts.append(doubt)
     found = _of_scopes(layer, claims)
     if found is None:
         return layer
@@ -77,6 +85,13 @@ def _of_scopes(layer: Layer, claims: Sequence[Claim]) -> Found:
     if len(kinds) == 1 and not beside and (told is None or (told in CLASSES.values() and told != "EinsumDense")):
         told = kinds[0]  # a name may say what the weights do not
     return told, specs | {copy: specs[original] for copy, original in copies.items()}
+
+
+def _certain_class(layer: Layer) -> str | None:
+    """The class that both the group and the name written in it tell, where the name is one that Keras gave and not the group's own."""
+    group = layer.path.rsplit("/", 1)[-1]
+    kind = _class_of(group)
+    return kind if layer.name != group and _class_of(layer.name) == kind else None
 
 
 def _place(claim: Claim) -> tuple[str, str]:

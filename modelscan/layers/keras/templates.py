@@ -90,6 +90,12 @@ CLASSES: dict[str, str] = {snake_case(name): name for name in _TEXTS}
 """Class by the name that Keras gives its groups, and its layers by default."""
 _TEMPLATES = {name: tuple(_parsed(one) for one in (text, _OTHER.get(name)) if one) for name, text in _TEXTS.items()}
 _TEMPLATES["Dense"] += (_parsed(f"{_TEXTS['Dense']}; {_FLOAT8}"),)
+MOST = {
+    name: max(len(parts) for parts in forms)
+    for name, forms in _TEMPLATES.items()
+    if name not in ("EinsumDense", "Attention", "AdditiveAttention", "Normalization", "PReLU", "STFTSpectrogram")
+}
+"""How many weights a layer of a class has at most, for those classes whose names stand for what they are."""
 _OF_BYTES = {name: tuple(map(_parsed, texts)) for name, texts in _TO_BYTES.items()}
 
 

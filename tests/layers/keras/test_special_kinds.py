@@ -189,3 +189,22 @@ def test_the_effort_grows_with_the_layers_and_not_with_their_square(tmp_path):
         return pstats.Stats(profile).total_calls
 
     assert calls(1200) < 3.5 * calls(400)
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras], ids=["Keras", "tf-keras"])
+@pytest.mark.parametrize("file", ["model.keras", "model.h5", "model.weights.h5"])
+def test_a_part_that_was_compiled_on_its_own_keeps_its_optimizer(k, file, tmp_path):
+    """As the discriminator within a generative adversarial network."""
+    judge = k.Sequential([k.layers.Input((6,)), k.layers.Dense(4, name="optimizer"), k.layers.Dense(1)], name="judge")
+    judge.compile("adam", "mse", metrics=["mae"])
+    judge.train_on_batch(np.ones((2, 6)), np.ones((2, 1)))
+    judge.trainable = False
+    inputs = k.Input((3,))
+    model = k.Model(inputs, judge(k.layers.Dense(6, name="maker")(inputs)))
+    model.compile("adam", "mse")
+    model.train_on_batch(np.ones((2, 3)), np.ones((2, 1)))
+    model.save_weights(tmp_path / file) if "weights" in file else model.save(tmp_path / file)
+    report = modelscan.inspect(tmp_path / file)
+    assert grave(report) == []
+    assert report.parameters.total == report.parameters.explained == sum(int(np.prod(one.shape)) for one in model.weights) == 57
+    assert report.parameters.optimizer or (k is tf_keras and file == "model.h5")

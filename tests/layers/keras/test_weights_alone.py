@@ -1,5 +1,8 @@
 """Weights without a configuration: what the names of groups and the shapes prove, beside the model that wrote them."""
 
+import io
+import zipfile
+
 import h5py
 import numpy as np
 import pytest
@@ -103,3 +106,68 @@ def test_a_name_is_no_proof(tmp_path):
         del file.attrs["model_config"]
     report = modelscan.inspect(tmp_path / "model.h5")
     assert (report.layer("embedding").type, report.layer("embedding").verdict) == ("Conv2D", "inferred")
+
+
+@keras.saving.register_keras_serializable("weights_alone")
+class Own(keras.Model):
+    """A model whose configuration tells nothing of its layers."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.steps = [keras.layers.Dense(6), keras.layers.Dense(5)]
+        self.norm = keras.layers.BatchNormalization()
+        self.dense = keras.layers.Conv1D(4, 2)  # an attribute's name says nothing of the class
+
+    def call(self, x):
+        for step in self.steps:
+            x = step(x)
+        return self.dense(self.norm(x))
+
+
+GROWN = {
+    "whole": (None, None, set()),
+    "bias grown": ("layers/dense/vars/1", lambda array: np.concatenate([array, array[:1]]), {"weight-mismatch"}),
+    "kernel flattened": ("layers/dense_1/vars/0", np.ravel, {"weight-mismatch"}),
+    "whole numbers": ("layers/dense/vars/0", lambda array: array.astype("int32"), {"weight-mismatch"}),
+    "statistic gone": ("layers/batch_normalization/vars/2", None, {"weight-missing"}),
+    "kernel gone": ("dense/vars/0", None, {"weight-missing"}),
+}
+
+
+@pytest.mark.parametrize("name", GROWN)
+def test_what_contradicts_itself_without_a_configuration(name, tmp_path):
+    path, change, told = GROWN[name]
+    for _ in range(2):  # so that the layers' own names are not those of their groups
+        model = Own()
+        model(np.ones((1, 4, 3), "float32"))
+    model.save_weights(tmp_path / "model.weights.h5")
+    if path is not None:
+        with h5py.File(tmp_path / "model.weights.h5", "a") as file:
+            array = file[path][()]
+            del file[path]
+            if change is not None:
+                file[path] = change(array)
+    report = modelscan.inspect(tmp_path / "model.weights.h5")
+    assert {one.name for one in report.findings if one.severity != "info"} == told
+    assert report.parameters.total == report.parameters.stored
+
+
+def test_a_gap_among_the_weights_of_an_unknown_layer(tmp_path):
+    @keras.saving.register_keras_serializable("weights_alone")
+    class Pair(keras.layers.Layer):
+        def build(self, shape):
+            self.left, self.right = self.add_weight(shape=(2,)), self.add_weight(shape=(3,))
+
+        def call(self, x):
+            return x
+
+    model = model_of(keras, Pair(name="pair"), SEQUENCE)
+    model.save(tmp_path / "whole.keras")
+    assert [one.name for one in modelscan.inspect(tmp_path / "whole.keras").findings if one.severity != "info"] == []
+    with zipfile.ZipFile(tmp_path / "whole.keras") as archive, zipfile.ZipFile(tmp_path / "model.keras", "w") as target:
+        buffer = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(buffer, "a") as file:
+            del file["layers/pair/vars/0"]
+        for member in archive.namelist():
+            target.writestr(member, buffer.getvalue() if member == "model.weights.h5" else archive.read(member))
+    assert [one.name for one in modelscan.inspect(tmp_path / "model.keras").findings if one.severity != "info"] == ["weight-missing"]
