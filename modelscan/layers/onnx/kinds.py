@@ -73,8 +73,10 @@ _INTEGERS: dict[str, tuple[tuple[int, ...], frozenset[str]]] = {
 }
 ALIKE.update(dict.fromkeys((f"com.microsoft.nchwc:{name}" for name in words("AveragePool MaxPool ReorderInput ReorderOutput")), (0,)))
 ALIKE["com.microsoft.nchwc:Conv"] = (0, 1, 2, 3)
-INTEGERS = {f"{CONTRIB}:{name}": held for name, held in _INTEGERS.items()}
+INTEGERS: dict[str, tuple[tuple[tuple[int, ...], frozenset[str]], ...]] = {f"{CONTRIB}:{name}": (held,) for name, held in _INTEGERS.items()}
 """By operator: the inputs that hold quantised numbers, and the types that these can have."""
+_OFFSETS = frozenset(words("uint8 float32 float16 bfloat16"))
+INTEGERS[f"{CONTRIB}:MatMulNBits"] += (((3,), _OFFSETS),)
 _GROUPS = {
     "DynamicQuantizeLSTM": ((1, 2, 9, 11),),
     "DynamicQuantizeMatMul": ((1, 3),),
@@ -183,10 +185,10 @@ def _unlike(call: Call, dtypes: list[str | None], told: dict[int, str]) -> str |
 
 
 def _foreign(call: Call, dtypes: list[str | None], told: dict[int, str]) -> str | None:
-    places, taken = INTEGERS.get(call.op, ((), frozenset()))
-    for place, dtype in _types(call, places, dtypes, told):
-        if dtype not in taken:
-            return f"input {place} is {dtype}, which the operator does not take there"
+    for places, taken in INTEGERS.get(call.op, ()):
+        for place, dtype in _types(call, places, dtypes, told):
+            if dtype not in taken:
+                return f"input {place} is {dtype}, which the operator does not take there"
     return None
 
 

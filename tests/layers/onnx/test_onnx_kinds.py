@@ -52,6 +52,10 @@ def test_operands_of_one_type_parameter_that_differ_are_told(tmp_path):
     assert not told(nodes, right, info("y", ["N", 4]), tmp_path=tmp_path)
     half = [right[0], weight("S", 4, 1, dtype=FLOAT16)]
     assert told(nodes, half, info("y", ["N", 4]), tmp_path=tmp_path) == {("type-mismatch", "mm")}
+    offsets = [*right, weight("Z", 4, 1, dtype=INT8)]
+    nodes[0].input.append("Z")
+    assert told(nodes, offsets, info("y", ["N", 4]), tmp_path=tmp_path) == {("type-mismatch", "mm")}
+    del nodes[0].input[-1]
     signed = [weight("B", 4, 1, 8, dtype=INT8), right[1]]
     assert told(nodes, signed, info("y", ["N", 4]), tmp_path=tmp_path) == {("type-mismatch", "mm")}
 
@@ -137,7 +141,7 @@ def test_the_tables_are_those_of_onnx_runtime():
     for name, groups in GROUPS.items():
         for group in groups if name in schemas else ():
             assert len({schemas[name].inputs[place].typeStr for place in group}) == 1, name
-    for name, (places, taken) in INTEGERS.items():
+    for name, places, taken in [(name, *one) for name, held in INTEGERS.items() for one in held]:
         if name not in schemas:
             continue
         kinds = {one.type_param_str: set(one.allowed_type_strs) for one in schemas[name].type_constraints}
