@@ -285,6 +285,16 @@ def hard_links(tree: Tree, relative: str) -> int:
         return 1
 
 
+def is_file(tree: Tree, relative: str, path: str) -> bool:
+    """Whether a file of a folder on disk is the one at `path`, by whatever name."""
+    if not isinstance(tree, Folder):
+        return False
+    try:
+        return os.path.samefile(tree.resolve(relative), path)
+    except OSError:
+        return False
+
+
 def parent_folder(path: str | os.PathLike[str]) -> Folder:
     """The folder that a file lies in, where its external data or its shards are looked for.
 

@@ -86,10 +86,11 @@ class ExternalDataLength(Rule):
 
 
 class ExternalDataOverlap(Rule):
-    """Two tensors overlap in an external file.
+    """Two tensors overlap in an external file, or lie in the model file itself.
 
     What it does:
-        Reports ranges that overlap without being the same range: the same one twice is a shared weight.
+        Reports ranges that overlap without being the same range: the same one twice is a shared weight. And external data whose
+        location is the model file, whose bytes are its structure.
 
     Why it matters:
         One of the two offsets is wrong, or one tensor was made to show through another.

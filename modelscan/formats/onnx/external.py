@@ -8,7 +8,7 @@ from modelscan import dtypes
 from modelscan.errors import UnreadableFile
 from modelscan.formats.onnx.context import Reading
 from modelscan.model import Severity
-from modelscan.source import hard_links
+from modelscan.source import hard_links, is_file
 
 _KEYS = frozenset({"location", "offset", "length", "checksum", "basepath"})
 """Keys of the specification (docs/ExternalData.md), and `basepath`, which the onnx package itself used to write."""
@@ -88,6 +88,8 @@ def _size(reading: Reading, location: str, note: Note) -> int | None:
     else:
         if size is None:
             note("external-data-missing", f"{location} is not there")
+        elif is_file(reading.artifact.folder, location, reading.artifact.path):
+            note("external-data-overlap", f"{location} is the model file itself")
         elif (names := hard_links(reading.artifact.folder, location)) > 1:
             note("external-data-hard-link", f"{location} has {names} names on its disk; others may lie outside of the model's folder")
     reading.external_sizes[location] = size

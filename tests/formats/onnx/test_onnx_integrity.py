@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+import modelscan
 from modelscan.errors import LimitExceeded
 from modelscan.formats.onnx.skeleton import varint
 from modelscan.limits import Limits
@@ -163,6 +164,18 @@ def test_external_data_in_a_cache_of_links(tmp_path: Path) -> None:
     (folder / "model.onnx").symlink_to("../../blobs/1")
     (folder / "w.bin").symlink_to("../../blobs/2")
     assert not kinds(read(open_artifact(str(folder / "model.onnx")), DEFAULT))
+
+
+@pytest.mark.parametrize(
+    ("location", "found"),
+    [*((name, {"external-data-overlap"}) for name in ("model.onnx", "./model.onnx", "link.onnx")), ("w.bin", set())],
+)
+def test_external_data_in_the_model_file_itself(location: str, found: set[str], tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(external(location=location, offset=0, length=16).SerializeToString())
+    (tmp_path / "link.onnx").symlink_to("model.onnx")
+    (tmp_path / "w.bin").write_bytes(bytes(16))
+    assert {one.name for one in modelscan.inspect(path).findings if one.severity != "info"} & {"external-data-overlap"} == found
 
 
 def test_external_ranges_overlap_and_leave_gaps(tmp_path: Path) -> None:
