@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from modelscan.layers.keras.merging import broadcast
-from modelscan.layers.keras.registry import BadConfigError, Config, Derived
+from modelscan.layers.keras.registry import BadConfigError, Config, Derived, Shapes
 from modelscan.model import Shape
 from modelscan.topology import Call, TensorRef
 
@@ -38,6 +38,9 @@ def operation(c: Config, name: str) -> Derived:
             return Derived((), (broadcast(known),), 0)
         except BadConfigError:
             return Derived((), (None,), 0)
+    several = _SEVERAL.get(plain) if (c.version or (0, 0)) < (3, 0) else None  # Keras 3 declares the shapes of its own
+    if several is not None:
+        return Derived((), several(c) or (None,), 0)
     rule = _RULES.get(plain)
     return Derived((), (rule(c) if rule is not None else None,), 0)
 
@@ -64,6 +67,7 @@ def _nesting(value: Any) -> Shape | None:
 def _sliced(c: Config) -> Shape | None:
     """tf.keras' `x[…]`: per axis a number, a range, or None for a new axis."""
     parts = c.arguments.get("slice_spec")
+    parts = [parts] if isinstance(parts, int | Mapping) else parts
     if c.input is None or not isinstance(parts, list | tuple):
         return None
     sizes: list[int | str | None] = []
@@ -142,7 +146,9 @@ def _concatenated(c: Config) -> Shape | None:
 
 
 def _matmul(c: Config) -> Shape | None:
-    operands = (*c.inputs, *c.keywords.values())
+    operands: Shapes = (*c.inputs, *c.keywords.values())
+    if len(operands) == 1 and isinstance(c.arguments.get("b"), tuple | list):
+        operands = (*operands, _nesting(c.arguments["b"]))
     if len(operands) != 2 or operands[0] is None or operands[1] is None or min(len(operands[0]), len(operands[1])) < 2:
         return None
     left, right = operands
@@ -151,6 +157,64 @@ def _matmul(c: Config) -> Shape | None:
     return (*left[:-1], right[-1]) if len(left) >= len(right) else (*right[:-2], left[-2], right[-1])
 
 
+def _shape_of(c: Config) -> Shapes:
+    return (None if c.input is None else (len(c.input),),)
+
+
+def _split(c: Config) -> Shapes:
+    """tf.split: as many parts as the number says, or parts of the listed sizes."""
+    parts, axis = c.arguments.get("num_or_size_splits"), c.arguments.get("axis", 0)
+    if c.input is None or not isinstance(axis, int) or not -len(c.input) <= axis < len(c.input):
+        return ()
+    at, whole = axis % len(c.input), c.input[axis]
+    if isinstance(parts, list | tuple) and len(parts) <= _MOST_PARTS:
+        sizes = [size if isinstance(size, int) and size >= 0 else None for size in parts]
+    elif isinstance(parts, int) and 0 < parts <= _MOST_PARTS:
+        sizes = [whole // parts if isinstance(whole, int) else None] * parts
+    else:
+        return ()
+    return tuple((*c.input[:at], size, *c.input[at + 1 :]) for size in sizes)
+
+
+def _unstacked(c: Config) -> Shapes:
+    axis = c.arguments.get("axis", 0)
+    if c.input is None or not isinstance(axis, int) or not -len(c.input) <= axis < len(c.input):
+        return ()
+    at, whole = axis % len(c.input), c.input[axis]
+    return ((*c.input[:at], *c.input[at + 1 :]),) * whole if isinstance(whole, int) and 0 < whole <= _MOST_PARTS else ()
+
+
+def _stacked(c: Config) -> Shapes:
+    axis = c.arguments.get("axis", 0)
+    known = c.inputs[0] if c.inputs else None
+    if known is None or any(one is None or len(one) != len(known) for one in c.inputs) or not isinstance(axis, int):
+        return ()
+    at = axis % (len(known) + 1)
+    return ((*known[:at], len(c.inputs), *known[at:]),)
+
+
+def _tiled(c: Config) -> Shapes:
+    times = c.arguments.get("multiples")
+    if c.input is None or not isinstance(times, list | tuple) or len(times) != len(c.input):
+        return ()
+    return (tuple(size * by if isinstance(size, int) and isinstance(by, int) else None for size, by in zip(c.input, times, strict=True)),)
+
+
+def _one_hot(c: Config) -> Shapes:
+    depth = c.arguments.get("depth")
+    return () if c.input is None else ((*c.input, depth if isinstance(depth, int) else None),)
+
+
+_MOST_PARTS = 4096
+_SEVERAL: dict[str, Callable[[Config], Shapes]] = {
+    "shape": _shape_of,
+    "split": _split,
+    "unstack": _unstacked,
+    "stack": _stacked,
+    "tile": _tiled,
+    "one_hot": _one_hot,
+}
+"""Rules of TensorFlow's operations that yield several tensors, or whose arguments are not those of Keras 3's."""
 _RULES: dict[str, Callable[[Config], Shape | None]] = {
     **dict.fromkeys(
         ("reduce_mean", "reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "mean", "sum", "max", "min", "prod"), _reduced

@@ -129,6 +129,25 @@ def test_shapes_are_those_of_the_framework(framework, build, tmp_path):
             assert [tuple(one) for one in report.layer(layer.name).output_shapes] == shapes(layer), layer.name
 
 
+def test_operations_of_tensorflow(tmp_path):
+    import tensorflow as tf
+
+    inputs = tf_keras.layers.Input((6, 8))
+    first, second = tf.split(tf.reduce_mean(inputs, axis=1), 2, axis=-1)
+    scaled = (first - second) * 2.0 + tf.cast(tf.shape(inputs)[1], tf.float32)
+    both = tf.stack([scaled, tf.unstack(inputs, axis=1)[3][:, :4]], axis=1)
+    wide = tf.matmul(tf.tile(both, [1, 1, 3]), tf.ones((12, 5)))
+    uneven = tf.split(wide, [2, 3], axis=2)[1]
+    hot = tf.one_hot(tf.argmax(uneven, axis=-1), 7)
+    model = tf_keras.Model(inputs, tf_keras.layers.Dense(2, name="last")(hot))
+    for suffix in (".h5", ".keras"):
+        model.save(tmp_path / f"model{suffix}")
+        report = modelscan.inspect(tmp_path / f"model{suffix}")
+        assert [one.message for one in report.findings if one.severity != "info"] == []
+        for layer in model.layers:
+            assert [tuple(one) for one in report.layer(layer.name).output_shapes] == shapes(layer), layer.name
+
+
 PREPROCESSING = {
     "Discretization": ({"bin_boundaries": [0.0, 1.0]}, "float32"),
     "Hashing": ({"num_bins": 5}, "string"),
