@@ -19,6 +19,9 @@ _MOST = 4096
 """Uses of a table that are looked at: two for each layer, and what lies between."""
 _CARRIED = LAYOUT | {"Concat", "Cos", "Sin"}
 
+_FIRST = _CARRIED | {"Mul", "Div"}
+_MAKERS = frozenset(("Gather", "GatherND", "MatMul", "Mul"))
+
 
 class _Turn(NamedTuple):
     """What makes one rotation."""
@@ -105,7 +108,10 @@ def _halves(setting: Setting, value: int, x: int) -> list[Call] | None:
 
 def is_table(setting: Setting, found: Found) -> bool:
     """Whether a lookup or a small product makes nothing but the cosines and sines of rotations."""
-    if found.call.op not in ("Gather", "GatherND", "MatMul", "Mul") or found.output == NONE or not found.drafts:
+    if found.call.op not in _MAKERS or found.output == NONE or not found.drafts:
+        return False
+    uses = setting.flow.uses[found.output]
+    if not uses or setting.flow.calls[uses[0][0]].op not in _FIRST:
         return False
     sizes = [view.elements if (view := setting.views.get(one.value)) is not None else SHORT + 1 for one in found.drafts]
     if not found.call.op.startswith("Gather") and max(sizes) > SHORT:
