@@ -13,7 +13,7 @@ from operator import attrgetter
 from modelscan import dtypes
 from modelscan.formula import Formula
 from modelscan.formula import elements as elements_of
-from modelscan.model import Account, Claim, Kind, Layer, Model, Row, StoredTensor, Totals, Verdict, WeightSpec, shape_text
+from modelscan.model import FLOATING, Account, Claim, Kind, Layer, Model, Row, StoredTensor, Totals, Verdict, WeightSpec, shape_text
 from modelscan.records import record
 
 _GRAVITY = (Verdict.MISSING, Verdict.MISMATCH, Verdict.EXTRA)
@@ -153,8 +153,8 @@ def _problem(spec: WeightSpec, claim: Claim) -> str | None:
         if len(expected) != len(shape) or any(e is not None and e != s for e, s in zip(expected, shape, strict=True)):
             return f"{what} {shape_text(shape)}, expected {shape_text(expected)} = ({names})"
         return f"{what} {shape_text(shape)} does not fit ({names})"
-    if spec.dtype is not None and spec.dtype != tensor.dtype:
-        return f"stored as {tensor.dtype}, expected {spec.dtype}"
+    if spec.dtype is not None and spec.dtype != tensor.dtype and not (spec.dtype == FLOATING and dtypes.is_float(tensor.dtype)):
+        return f"stored as {tensor.dtype}, expected {f'a {FLOATING}-point type' if spec.dtype == FLOATING else spec.dtype}"
     dense = dtypes.nbytes(tensor.dtype, tensor.elements)
     if tensor.encoding == "raw" and tensor.nbytes is not None and dense is not None and dense != tensor.nbytes:
         return f"{tensor.nbytes:,} bytes stored, {dense:,} needed for {shape_text(tensor.shape)} {tensor.dtype}"

@@ -11,7 +11,7 @@ from modelscan.accounting import Accounts, TensorId, embedded_bytes, identity
 from modelscan.census import operators
 from modelscan.formula import Formula, Symbol
 from modelscan.ledger import FindingReport, LayerReport, ModelReport, Parameters, TensorReport, WeightReport, Weights
-from modelscan.model import Account, Finding, Model, Row, StoredTensor, TensorInfo, Totals, WeightSpec
+from modelscan.model import FLOATING, Account, Finding, Model, Row, StoredTensor, TensorInfo, Totals, WeightSpec
 from modelscan.targets.loading import loads_in
 from modelscan.targets.onnxruntime import oldest_release
 
@@ -134,7 +134,7 @@ def _weight(row: Row, figures: Mapping[TensorId, Statistics]) -> WeightReport:
         name=tensor.name if tensor is not None else None,
         symbols=tuple(str(one) for one in spec.dims) if spec is not None else None,
         shape=spec.shape if spec is not None else None,
-        dtype=spec.dtype if spec is not None else None,
+        dtype=spec.dtype if spec is not None and spec.dtype != FLOATING else None,
         stored_shape=tensor.shape if tensor is not None else None,
         stored_dtype=tensor.dtype if tensor is not None else None,
         nbytes=tensor.nbytes if tensor is not None else embedded_bytes(row),

@@ -96,6 +96,10 @@ class StoredTensor:
         return prod(self.shape)
 
 
+FLOATING = "floating"
+"""As a spec's dtype: any floating-point type will do."""
+
+
 @record(frozen=True, slots=True)
 class WeightSpec:
     """What a layer should hold for one of its weights."""

@@ -12,10 +12,12 @@ from typing import Any
 from modelscan.formula import Dim, const, dim
 from modelscan.layers.keras.core import equation_parts
 from modelscan.layers.keras.registry import Config, Derived
-from modelscan.model import WeightSpec
+from modelscan.model import FLOATING, WeightSpec
 
 _TABLES = {"embeddings", "reverse_embeddings"}
 _KERNELS = {"kernel"} | _TABLES
+_SCALES = (("scale", FLOATING), ("zero", "int8"))
+"""What a kernel of four bits has beside it."""
 
 
 def policy_mode(values: Mapping[str, Any]) -> str | None:
@@ -51,7 +53,7 @@ def _quantised(c: Config, derived: Derived, mode: str) -> Derived:
         if c.type in ("Dense", "EinsumDense"):
             history = dim("amax_history_length", c.get("amax_history_length", 1024), "dtype policy")
             for one in ("inputs", "kernel", "outputs_grad"):
-                weights += [c.weight(f"{one}_scale", dtype=None), c.weight(f"{one}_amax_history", history, dtype=None)]
+                weights += [c.weight(f"{one}_scale", dtype=FLOATING), c.weight(f"{one}_amax_history", history, dtype=FLOATING)]
         return replace(derived, weights=weights)
     if name in ("gptq", "awq"):
         return _calibrated(c, derived, name, argument)
@@ -85,14 +87,14 @@ def _packed(c: Config, spec: WeightSpec, name: str, argument: str) -> tuple[Weig
     if c.type == "EinsumDense" and name == "int4":
         return _packed_einsum(c, spec, block)
     if c.type == "EinsumDense":
-        return packed, [c.weight("kernel_scale", *_einsum_scale(c, spec.dims), trainable=False, dtype=None)]
+        return packed, [c.weight("kernel_scale", *_einsum_scale(c, spec.dims), trainable=False, dtype=FLOATING)]
     kept, grouped = (spec.dims[0], spec.dims[1]) if table and not reverse else (spec.dims[1], spec.dims[0])
     if name == "int8" or block <= 0:
-        return packed, [c.weight(f"{spec.role}_scale", kept, trainable=False, dtype=None)]
+        return packed, [c.weight(f"{spec.role}_scale", kept, trainable=False, dtype=FLOATING)]
     blocks = _groups(grouped, block)
     shape = (kept, blocks) if table and not reverse else (blocks, kept)
-    scales = [c.weight(f"{spec.role}_{word}", *shape, trainable=False, dtype=None) for word in ("scale", "zero")]
-    return packed, scales if reverse else [*scales, c.weight("g_idx", grouped, trainable=False, dtype=None)]
+    scales = [c.weight(f"{spec.role}_{word}", *shape, trainable=False, dtype=None if reverse else dtype) for word, dtype in _SCALES]
+    return packed, scales if reverse else [*scales, c.weight("g_idx", grouped, trainable=False, dtype="float32")]
 
 
 def _rows_and_columns(c: Config, spec: WeightSpec) -> tuple[Dim, Dim]:
@@ -114,14 +116,14 @@ def _packed_einsum(c: Config, spec: WeightSpec, block: int) -> tuple[WeightSpec,
         at = next((axis for axis, letter in enumerate(kernel) if letter not in right), 0)
         dims = (*spec.dims[:at], _half(spec.dims[at]), *spec.dims[at + 1 :])
         packed = replace(spec, dims=dims, dtype="int8", trainable=False, logical=spec.dims)
-        return packed, [c.weight("kernel_scale", *_einsum_scale(c, spec.dims), trainable=False, dtype=None)]
+        return packed, [c.weight("kernel_scale", *_einsum_scale(c, spec.dims), trainable=False, dtype=FLOATING)]
     rows, columns = _rows_and_columns(c, spec)
     packed = replace(spec, dims=(rows, _half(columns)), dtype="int8", trainable=False, logical=spec.dims)
     if block <= 0:
-        return packed, [c.weight("kernel_scale", columns, trainable=False, dtype=None)]
+        return packed, [c.weight("kernel_scale", columns, trainable=False, dtype=FLOATING)]
     groups = _groups(rows, block)
-    scales = [c.weight(f"kernel_{word}", groups, columns, trainable=False, dtype=None) for word in ("scale", "zero")]
-    return packed, [*scales, c.weight("g_idx", rows, trainable=False, dtype=None)]
+    scales = [c.weight(f"kernel_{word}", groups, columns, trainable=False, dtype=dtype) for word, dtype in _SCALES]
+    return packed, [*scales, c.weight("g_idx", rows, trainable=False, dtype="float32")]
 
 
 def _calibrated(c: Config, derived: Derived, name: str, argument: str) -> Derived:
@@ -136,11 +138,11 @@ def _calibrated(c: Config, derived: Derived, name: str, argument: str) -> Derive
     groups = _groups(rows, block) if block > 0 else const(1)
     found = [one for one in derived.weights if one is not kernel]  # the bias comes first
     found.append(replace(kernel, dims=(width, rows), dtype="uint8", trainable=False, logical=kernel.dims if bits == "4" else None))
-    found.append(c.weight("kernel_scale", columns, groups, trainable=False, dtype=None))
+    found.append(c.weight("kernel_scale", columns, groups, trainable=False, dtype=FLOATING))
     found.append(c.weight("kernel_zero" if c.type == "Dense" else "zero_point", columns, groups, trainable=False, dtype="uint8"))
     if name == "awq":
-        found.append(c.weight("awq_scales", rows, trainable=False, dtype=None))
-    found.append(c.weight("g_idx", rows, trainable=False, dtype=None))
+        found.append(c.weight("awq_scales", rows, trainable=False, dtype=FLOATING))
+    found.append(c.weight("g_idx", rows, trainable=False, dtype="float32"))
     return replace(derived, weights=found, note=f"quantised to {name}/{argument}")
 
 
@@ -180,8 +182,9 @@ def _with_lora(c: Config, derived: Derived, rank: int) -> Derived:
         if spec.role not in ("kernel", "embeddings"):
             continue
         full = spec.logical or spec.dims
-        weights[at] = replace(spec, trainable=False, dtype=None)  # merging computes in the policy's compute type
+        kept = spec.dtype if spec.dtype == "int8" else FLOATING  # merging computes in the policy's compute type
+        weights[at] = replace(spec, trainable=False, dtype=kept)
         for role, dims in ((f"lora_{spec.role}_a", (*full[:-1], r)), (f"lora_{spec.role}_b", (r, full[-1]))):
-            weights.append(c.weight(role, *dims, dtype=None, added=True, key=f"vars/{role}"))
+            weights.append(c.weight(role, *dims, dtype=FLOATING, added=True, key=f"vars/{role}"))
         break
     return replace(derived, weights=weights)

@@ -186,3 +186,17 @@ def test_a_custom_layer_yields_what_the_next_one_was_built_for(tmp_path):
     assert report.layer("scaled").output_shapes == ((None, 6, 8),)
     assert (report.layer("dense").verdict, report.layer("dense").output_shapes) == ("match", ((None, 6, 3),))
     assert report.parameters.total == model.count_params()
+
+
+@pytest.mark.parametrize("weight", ["kernel_scale", "kernel_zero", "g_idx", "kernel"])
+def test_types_of_what_is_quantised(weight, tmp_path):
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, L.Dense(6, dtype=keras.dtype_policies.get("int4/4_from_mixed_bfloat16"), name="dense")(inputs))
+    model.save(tmp_path / "model.h5")
+    assert grave(modelscan.inspect(tmp_path / "model.h5")) == []
+    with h5py.File(tmp_path / "model.h5", "a") as file:
+        group = file["model_weights/dense/dense"]
+        array = group[weight][()].astype("int32")
+        del group[weight]
+        group[weight] = array
+    assert {one.name for one in modelscan.inspect(tmp_path / "model.h5").findings if one.severity == "high"} == {"weight-mismatch"}
