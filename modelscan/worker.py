@@ -42,8 +42,10 @@ _GRACE = 2
 """Seconds of processor time beyond the limit on a file, so that the parent's clock always speaks first."""
 _AHEAD = 256
 """Files that may be finished before the one whose turn it is: what waits in memory while a slow file is read."""
-_DEPTH = 4
-"""Small files that a worker may have at once, the one that it reads included."""
+_DEPTH = 12
+"""Small files that a worker may have at once, the one that it reads included; their paths fit into a pipe: nobody waits to write."""
+_NAP = 0.006
+"""Seconds for which answers may gather while all workers have enough to do: to wake up for each of them costs the worker its processor."""
 _SMALL = 64 << 10
 """Bytes of a file that is read within milliseconds: one may wait behind another, whichever worker becomes free meanwhile."""
 Answer = TypeVar("Answer", bound=Plain)
@@ -218,6 +220,8 @@ class Pool(Generic[Answer]):
     def _ready(self) -> list[_Worker]:
         """Busy workers that have something to read, have ended, or are past their time."""
         busy = [worker for worker in self.workers if worker.given]
+        if all(len(worker.given) > _DEPTH // 2 for worker in busy):
+            time.sleep(_NAP)
         patience = max(0.0, min((worker.deadline for worker in busy), default=0.0) - time.monotonic())
         readable, _, _ = select.select([worker.results for worker in busy], [], [], patience)
         now = time.monotonic()

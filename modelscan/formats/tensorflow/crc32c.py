@@ -71,6 +71,8 @@ def crc32c_of_strings(data: bytes, count: int) -> int:
             at, shift = at + 1, shift + 7
             if byte < 128:
                 break
+        if length >> 64:
+            raise ValueError("a length of more than 64 bits")
         total += length
         crc = crc32c(length.to_bytes(4 if length < 1 << 32 else 8, "little"), crc)
     if at + 4 + total != len(data):

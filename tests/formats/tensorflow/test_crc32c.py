@@ -52,3 +52,8 @@ def test_strings_count_with_lengths_of_four_bytes():
     for data, count in ((entry.data, 2), (entry.data, 4), (entry.data[:-1], 3), (b"\xff", 1), (b"", 1)):
         with pytest.raises(ValueError, match="lengths"):
             crc32c_of_strings(data, count)
+
+
+def test_a_length_of_more_than_64_bits_is_no_length() -> None:
+    with pytest.raises(ValueError, match="64 bits"):
+        crc32c_of_strings(b"\xff" * 9 + b"\x7f" + bytes(4), 1)
