@@ -211,6 +211,7 @@ _CHECKS: dict[str, Check] = {
     "Split": _parts,
     "Transpose": _order,
     "Reshape": _target,
+    "com.microsoft:MatMulNBits": arguments_quantised.depth,
     **dict.fromkeys(QUANTISING, arguments_quantised.contradiction),
     **dict.fromkeys(arguments_ml.OPERATORS, arguments_ml.contradiction),
 }

@@ -25,6 +25,13 @@ def contradiction(shapes: Shapes, call: Call) -> str | None:
     return _types(shapes, call) if call.op == "com.microsoft:DequantizeLinear" else None
 
 
+def depth(shapes: Shapes, call: Call) -> str | None:
+    """A packed product states how wide its activation is; the bytes of its kernel come in blocks and need not tell."""
+    x, stated = shapes.input(call, 0), call.attribute("K")
+    width = x[-1].static if x else None
+    return f"K {stated}, the activation is {width} wide" if width is not None and isinstance(stated, int) and stated != width else None
+
+
 def _types(shapes: Shapes, call: Call) -> str | None:
     """Of the contrib operator, whose schema is not at hand: the zero point has the type of the quantised tensor."""
     types = [shapes.dtypes[call.inputs[place]] if len(call.inputs) > place and call.inputs[place] != NONE else None for place in (0, 2)]

@@ -76,6 +76,7 @@ ALIKE["com.microsoft.nchwc:Conv"] = (0, 1, 2, 3)
 INTEGERS: dict[str, tuple[tuple[tuple[int, ...], frozenset[str]], ...]] = {f"{CONTRIB}:{name}": (held,) for name, held in _INTEGERS.items()}
 """By operator: the inputs that hold quantised numbers, and the types that these can have."""
 _OFFSETS = frozenset(words("uint8 float32 float16 bfloat16"))
+INTEGERS[f"{CONTRIB}:GatherBlockQuantized"] += (((2,), frozenset(words("float32 float16 bfloat16"))),)
 INTEGERS[f"{CONTRIB}:MatMulNBits"] += (((3,), _OFFSETS),)
 _GROUPS = {
     "DynamicQuantizeLSTM": ((1, 2, 9, 11),),

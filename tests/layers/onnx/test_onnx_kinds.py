@@ -127,6 +127,14 @@ def test_scales_fit_the_tensor_and_their_zero_points(attributes, scale, zero, pr
         assert not problem
 
 
+def test_a_packed_product_is_as_deep_as_its_activation_is_wide(tmp_path):
+    """9 columns need as many blocks of 16 as 8 do."""
+    for depth, problem in ((8, set()), (9, {("operator-contradiction", "mm")})):
+        nodes = [node("MatMulNBits", ["x", "B", "S"], ["y"], name="mm", K=depth, N=4, bits=4, block_size=16, **MS)]
+        tensors = [weight("B", 4, 1, 8, dtype=UINT8), weight("S", 4, 1)]
+        assert told(nodes, tensors, info("y", ["N", 4]), tmp_path=tmp_path) == problem
+
+
 def test_the_tables_are_those_of_onnx_runtime():
     """Every operator of the tables that the installed runtime has: the same inputs, and no type that it takes is refused."""
     state = pytest.importorskip("onnxruntime.capi.onnxruntime_pybind11_state")
