@@ -127,13 +127,26 @@ def hook():
         ("a.keras", True),
         ("b.h5", True),
         ("x/saved_model.pb", True),
+        ("x/fingerprint.pb", False),
+        ("keras_metadata.pb", False),
+        ("x/my_fingerprint.pb", True),
         ("a.py", False),
         ("onnx.md", False),
         ("a.onnx.txt", False),
     ],
 )
 def test_the_hook_is_called_for_models(path, is_model):
-    assert bool(re.search(hook()["files"], path)) == is_model
+    assert (bool(re.search(hook()["files"], path)) and not re.search(hook()["exclude"], path)) == is_model
+
+
+def test_the_hook_passes_over_the_parts_of_a_good_savedmodel():
+    """All tracked files of a good folder come as they are; what the hook is called for must pass."""
+    folder = ROOT / "fixtures" / "saved_model"
+    names = [one.relative_to(ROOT).as_posix() for one in sorted(folder.rglob("*")) if one.is_file()]
+    chosen = [name for name in names if re.search(hook()["files"], name) and not re.search(hook()["exclude"], name)]
+    assert 0 < len(chosen) < len([name for name in names if name.endswith(".pb")])
+    done = subprocess.run([sys.executable, "-m", *hook()["entry"].split(), *chosen], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_hook_runs():
