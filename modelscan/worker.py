@@ -159,13 +159,13 @@ class Pool(Generic[Answer]):
         result_read, result_write = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
-        with warnings.catch_warnings():
+        with _interrupts_held(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of forking with threads; the child uses none of theirs
             pid = os.fork()
-        if pid == 0:
-            for descriptor in (task_write, result_read, *(end for one in self.workers for end in (one.tasks, one.results))):
-                os.close(descriptor)
-            self._serve(task_read, result_write, prepare)
+            if pid == 0:
+                for descriptor in (task_write, result_read, *(end for one in self.workers for end in (one.tasks, one.results))):
+                    os.close(descriptor)
+                self._serve(task_read, result_write, prepare)
         os.close(task_read)
         os.close(result_write)
         return _Worker(pid, task_write, result_read)
@@ -174,6 +174,7 @@ class Pool(Generic[Answer]):
         """The child: one path after another until the pipe closes."""
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             _be_silent()
             limit_process(self.limits)
@@ -314,6 +315,16 @@ def limit_time(limits: Limits) -> None:
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     with contextlib.suppress(ValueError, OSError):  # a lower bound that was set from outside stands
         resource.setrlimit(resource.RLIMIT_CPU, (bound if hard == resource.RLIM_INFINITY else min(bound, hard), hard))
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """An interrupt waits meanwhile: of what is raised while functions registered for a fork run, Python says that it was ignored."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _be_silent() -> None:

@@ -175,3 +175,21 @@ def test_a_reader_whose_parent_is_gone_ends_by_itself(tmp_path):
         time.sleep(0.1)
     os.kill(child, signal.SIGKILL)
     pytest.fail("it was still running")
+
+
+INTERRUPTED = """
+import os, signal, time
+from modelscan.formats import ReadOptions
+from modelscan.ledger import ModelReport
+from modelscan.limits import DEFAULT
+from modelscan.worker import Pool
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))
+slow = lambda path, options, limits: time.sleep(30)
+next(Pool(ModelReport, slow, lambda path, kind, reason: ModelReport(path, None, False, None), ReadOptions(), DEFAULT, 1).run(["a"]))
+"""
+
+
+def test_an_interrupt_while_a_worker_is_forked_is_not_lost():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, timeout=20, check=False)
+    assert done.returncode == -signal.SIGINT
+    assert b"KeyboardInterrupt" in done.stderr
