@@ -25,7 +25,7 @@ TABLE = [
 ]
 COMMAND = re.compile(r"`([^`]*\bmodelscan [^`]*)`$")
 
-INTERRUPTED = "import os, time\nimport modelscan.examine as e\ndef examine(*a, **k):\n    open('started', 'w').close()\n    time.sleep(60)\ne.examine = examine\n"
+INTERRUPTED = "import os, signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nimport modelscan.examine as e\ndef examine(*a, **k):\n    open('started', 'w').close()\n    time.sleep(60)\ne.examine = examine\n"
 SPOILED = {
     "a fault of our own": ("modelscan scan models", "import sys\nsys.modules['modelscan.discover'] = None\n"),
     "the same with its traceback": ("MODELSCAN_DEBUG=1 modelscan scan models", "import sys\nsys.modules['modelscan.discover'] = None\n"),

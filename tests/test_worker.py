@@ -183,6 +183,7 @@ from modelscan.formats import ReadOptions
 from modelscan.ledger import ModelReport
 from modelscan.limits import DEFAULT
 from modelscan.worker import Pool
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))
 slow = lambda path, options, limits: time.sleep(30)
 next(Pool(ModelReport, slow, lambda path, kind, reason: ModelReport(path, None, False, None), ReadOptions(), DEFAULT, 1).run(["a"]))
