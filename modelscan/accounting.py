@@ -6,18 +6,16 @@ verdict says so (`inferred`); whatever does not agree becomes a row with its pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from operator import attrgetter
 
 from modelscan import dtypes
 from modelscan.formula import Formula
 from modelscan.formula import elements as elements_of
 from modelscan.model import FLOATING, Account, Claim, Kind, Layer, Model, Row, StoredTensor, Totals, Verdict, WeightSpec, shape_text
 from modelscan.records import record
+from modelscan.sums import GRAVITY, TensorId, bytes_in_attributes, bytes_of, identity, known_sum, totals, with_subtotals
 
-_GRAVITY = (Verdict.MISSING, Verdict.MISMATCH, Verdict.EXTRA)
-TensorId = tuple[str | None, str]
 Share = tuple[TensorId, str | None]
 """A stored tensor, or the part of it that one of several layers gets."""
 
@@ -32,17 +30,19 @@ class Accounts:
     totals: Totals
 
 
-identity: Callable[[StoredTensor], TensorId] = attrgetter("file", "name")
-"""What makes two claims the same stored tensor: its file and its full name."""
-
-
 def reconcile(model: Model) -> Accounts:
     """Accounts of all layers in their order, what is left over, and the totals."""
     seen: set[Share] = set()
-    own = [account(layer, seen) for layer in model.layers]
+    own: list[Account] = []
+    alike: dict[int, bool] = {}
+    for place, layer in enumerate(model.layers):
+        sample = model.like[place] if model.like else place
+        if sample != place and sample not in alike:
+            alike[sample] = _serves(own[sample])
+        own.append(_repeated(own[sample], layer, seen) if sample != place and alike[sample] else account(layer, seen))
     claimed = {identity(claim.tensor) for layer in model.layers for claim in layer.claims}
     unclaimed = tuple(t for t in model.tensors if t.kind is Kind.WEIGHT and identity(t) not in claimed)
-    return Accounts(tuple(_with_subtotals(own)), unclaimed, _totals(model, own, unclaimed))
+    return Accounts(tuple(with_subtotals(own)), unclaimed, totals(model, own, unclaimed))
 
 
 def _share(claim: Claim) -> Share:
@@ -78,6 +78,39 @@ def account(layer: Layer, seen: set[Share] | None = None) -> Account:
         if role not in roles:
             rows.extend(_extra(claim, layer) for claim in left)
     return _judged(layer, specs, tuple(rows))
+
+
+def _serves(sample: Account) -> bool:
+    """Whether the account of one layer can be written for those that repeat it: all agrees, a row for each spec and claim."""
+    layer, rows = sample.layer, sample.rows
+    if layer.specs is None or not len(layer.specs) == len(layer.claims) == len(rows):
+        return False
+    return all(
+        row.problem is None and row.spec is spec and row.tensor is claim.tensor
+        for row, spec, claim in zip(rows, layer.specs, layer.claims, strict=True)
+    )
+
+
+def _repeated(sample: Account, layer: Layer, seen: set[Share]) -> Account:
+    """The account of a layer that repeats another one."""
+    rows = sample.rows
+    if rows:
+        pairs = zip(rows, layer.specs or (), layer.claims, strict=True)
+        rows = tuple([Row(spec, claim.tensor, row.verdict, None, row.copy, row.tied) for row, spec, claim in pairs])
+        seen.update([_share(claim) for claim in layer.claims])
+    return Account(
+        layer,
+        sample.verdict,
+        sample.formula,
+        rows,
+        sample.parameters,
+        sample.trainable,
+        sample.non_trainable,
+        sample.tied,
+        sample.logical,
+        sample.macs,
+        sample.nbytes,
+    )
 
 
 def _solve(specs: Iterable[WeightSpec], claims: dict[str, list[Claim]]) -> tuple[WeightSpec, ...]:
@@ -176,7 +209,7 @@ def _judged(layer: Layer, specs: tuple[WeightSpec, ...], rows: tuple[Row, ...]) 
     if not rows:
         verdict = Verdict.EMPTY
     else:
-        verdict = next((bad for bad in _GRAVITY if bad in verdicts), Verdict.INFERRED if Verdict.INFERRED in verdicts else Verdict.MATCH)
+        verdict = next((bad for bad in GRAVITY if bad in verdicts), Verdict.INFERRED if Verdict.INFERRED in verdicts else Verdict.MATCH)
     formula = Formula.of(spec.dims for spec in counted)
     packed = any(spec.logical for spec in counted)
     trainable, non_trainable = _split(layer, counted)
@@ -191,7 +224,7 @@ def _judged(layer: Layer, specs: tuple[WeightSpec, ...], rows: tuple[Row, ...]) 
         tied=sum([row.spec.elements or 0 for row in rows if row.tied and row.spec is not None and row.spec.counted]),
         logical=Formula.of(spec.logical or spec.dims for spec in counted).value if packed else None,
         macs=_macs(layer, specs),
-        nbytes=_bytes(row.tensor for row in rows if row.tensor is not None) if layer.claims else _bytes_in_attributes(rows),
+        nbytes=bytes_of(row.tensor for row in rows if row.tensor is not None) if layer.claims else bytes_in_attributes(rows),
     )
 
 
@@ -214,7 +247,7 @@ def _macs(layer: Layer, specs: Iterable[WeightSpec]) -> int | None:
     multiplied = [spec for spec in specs if spec.multiplied]
     if not multiplied:
         return layer.extra_macs
-    elements = _sum([elements_of(spec.logical or spec.dims) for spec in multiplied])
+    elements = known_sum([elements_of(spec.logical or spec.dims) for spec in multiplied])
     if elements is None or layer.positions is None or layer.extra_macs is None:
         return None
     return elements * layer.positions + layer.extra_macs
@@ -238,7 +271,7 @@ def _unknown(layer: Layer, seen: set[Share]) -> Account:
         trainable=trained,
         non_trainable=None if trained is None else elements - trained,
         tied=sum(row.tensor.elements for row in weights if row.tied and row.tensor is not None),
-        nbytes=_bytes(row.tensor for row in rows if row.tensor is not None),
+        nbytes=bytes_of(row.tensor for row in rows if row.tensor is not None),
     )
 
 
@@ -251,139 +284,3 @@ def _trained(layer: Layer, weights: Sequence[Row]) -> int | None:
     if any(trained is None for trained, _ in told):
         return None
     return sum(elements for trained, elements in told if trained)
-
-
-def _with_subtotals(accounts: list[Account]) -> Iterator[Account]:
-    """Containers with the sums over the layers below them and what they hold themselves; one pass from the end."""
-    done: list[Account] = []
-    open_levels: dict[int, list[Account]] = {}
-    for found in reversed(accounts):
-        one, depth = found, found.layer.depth
-        parts = [child for level in [level for level in open_levels if level > depth] for child in open_levels.pop(level)]
-        if one.layer.container:
-            parts.append(one)
-            one = replace(
-                one,
-                verdict=_worst(part.verdict for part in parts),
-                parameters=_sum(part.parameters if part.parameters is None else part.parameters - part.tied for part in parts),
-                trainable=_sum(_without_tied(part, True) for part in parts),
-                non_trainable=_sum(_without_tied(part, False) for part in parts),
-                tied=0,
-                macs=_sum(part.macs for part in parts),
-                nbytes=sum(part.nbytes for part in parts),
-            )
-        open_levels.setdefault(depth, []).append(one)
-        done.append(one)
-    return reversed(done)
-
-
-def _worst(verdicts: Iterable[Verdict]) -> Verdict:
-    order = (*_GRAVITY, Verdict.UNKNOWN, Verdict.INFERRED, Verdict.MATCH)
-    found = set(verdicts)
-    return next((one for one in order if one in found), Verdict.EMPTY)
-
-
-def _sum(values: Iterable[int | None]) -> int | None:
-    total = 0
-    for value in values:
-        if value is None:
-            return None
-        total += value
-    return total
-
-
-def _bytes(tensors: Iterable[StoredTensor]) -> int:
-    unique = {identity(tensor): tensor for tensor in tensors}
-    return sum(size_in_bytes(tensor) for tensor in unique.values())
-
-
-def size_in_bytes(tensor: StoredTensor) -> int:
-    """Bytes of the payload: as stored if the file tells, else by dtype and shape (0 for what has no fixed width)."""
-    if tensor.nbytes is not None:
-        return tensor.nbytes
-    return dtypes.nbytes(tensor.dtype, tensor.elements) or 0
-
-
-def embedded_bytes(row: Row) -> int | None:
-    """Bytes of a weight whose values stand in an attribute; None for any other."""
-    spec = row.spec
-    return dtypes.nbytes(spec.dtype or "", spec.elements or 0) if spec is not None and spec.embedded and row.tensor is None else None
-
-
-def _bytes_in_attributes(rows: Iterable[Row]) -> int:
-    return sum(embedded_bytes(row) or 0 for row in rows)
-
-
-def _totals(model: Model, accounts: Sequence[Account], unclaimed: tuple[StoredTensor, ...]) -> Totals:
-    explained, independent = _explained(accounts)
-    weights: list[StoredTensor] = []
-    by_kind: dict[Kind, int] = dict.fromkeys(Kind, 0)
-    by_dtype: dict[str, int] = {}
-    agreeing = alone = 0
-    for tensor in model.tensors:
-        elements, kind = tensor.elements, tensor.kind
-        by_kind[kind] += elements
-        if kind is Kind.WEIGHT:
-            weights.append(tensor)
-            by_dtype[tensor.dtype] = by_dtype.get(tensor.dtype, 0) + elements
-            own = identity(tensor)
-            agreeing += elements if own in explained else 0
-            alone += elements if own in independent else 0
-    without = [one for one in accounts if one.rows and not one.layer.claims]
-    for row in (row for one in without for row in one.rows):
-        if row.spec is not None and row.spec.embedded:
-            dtype = row.spec.dtype or "?"
-            by_dtype[dtype] = by_dtype.get(dtype, 0) + (row.spec.elements or 0)
-    left = sum(tensor.elements for tensor in unclaimed)
-    total = _sum(one.parameters if one.parameters is None else one.parameters - one.tied for one in accounts)
-    known = model.trainable_known and not unclaimed
-    logical = (
-        _sum(None if (count := one.parameters if one.logical is None else one.logical) is None else count - one.tied for one in accounts)
-        if any(one.logical is not None for one in accounts)
-        else None
-    )
-    return Totals(
-        total=None if total is None else total + left,
-        trainable=_sum(_without_tied(one, True) for one in accounts) if known else None,
-        non_trainable=_sum(_without_tied(one, False) for one in accounts) if known else None,
-        optimizer=by_kind[Kind.OPTIMIZER],
-        stored=by_kind[Kind.WEIGHT],
-        constants=by_kind[Kind.CONSTANT] + by_kind[Kind.STATE],
-        explained=agreeing,
-        independent=alone,
-        by_dtype=dict(sorted(by_dtype.items())),
-        weight_bytes=_bytes(weights) + sum(_bytes_in_attributes(one.rows) for one in without),
-        macs=_sum(one.macs for one in accounts),
-        logical=logical,
-    )
-
-
-def _explained(accounts: Sequence[Account]) -> tuple[set[TensorId], set[TensorId]]:
-    """The tensors in accounts that agree, and those of them that nothing but the file's own statements was needed for.
-
-    A tensor of which several layers get a part each is among the latter when that holds for each part.
-    """
-    explained: set[TensorId] = set()
-    whole: set[TensorId] = set()
-    parts: dict[Verdict, set[TensorId]] = {Verdict.MATCH: set(), Verdict.INFERRED: set()}
-    for one in accounts:
-        if one.verdict not in parts:
-            continue
-        ids = {identity(row.tensor) for row in one.rows if row.tensor is not None}
-        cut = {identity(claim.tensor) for claim in one.layer.claims if claim.part is not None} & ids
-        explained |= ids
-        parts[one.verdict] |= cut
-        if one.verdict is Verdict.MATCH:
-            whole |= ids - cut
-    return explained, whole | (parts[Verdict.MATCH] - parts[Verdict.INFERRED])
-
-
-def _without_tied(one: Account, trainable: bool) -> int | None:
-    """The account's trainable or non-trainable elements less those that another layer has brought already."""
-    value = one.trainable if trainable else one.non_trainable
-    if value is None or not one.tied:
-        return value
-    for row in one.rows:
-        if row.tied and row.spec is not None and row.spec.counted and bool(one.layer.trainable and row.spec.trainable) is trainable:
-            value -= row.spec.elements or 0
-    return value

@@ -7,11 +7,12 @@ from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from modelscan.accounting import Accounts, TensorId, embedded_bytes, identity
+from modelscan.accounting import Accounts
 from modelscan.census import operators
 from modelscan.formula import Formula, Symbol
 from modelscan.ledger import FindingReport, LayerReport, ModelReport, Parameters, TensorReport, WeightReport, Weights
 from modelscan.model import FLOATING, Account, Finding, Model, Row, StoredTensor, TensorInfo, Totals, WeightSpec
+from modelscan.sums import TensorId, embedded_bytes, identity
 from modelscan.targets.loading import loads_in
 from modelscan.targets.onnxruntime import oldest_release
 

@@ -109,6 +109,8 @@ class Graph:
     inlined: Graph | None = None
     """In the root of a model with functions: the same graph with every call replaced by what the function does (`inline.inline`),
     its values inferred. Layers are read off this one: `graph.inlined or graph`."""
+    folded: Any = None
+    """In the root of a graph that repeats a block: the same with few copies of it (`repeats.Fold`), its values inferred."""
     training: Mapping[str, Graph] = field(default_factory=dict)
     """Training graphs by path (`training[0]/algorithm`), in the root only."""
 

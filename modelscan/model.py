@@ -232,6 +232,9 @@ class Model:
     outputs: tuple[TensorInfo, ...] = ()
     layers: tuple[Layer, ...] = ()
     """In the order of the framework's own summary; a container before its layers."""
+    like: tuple[int, ...] = ()
+    """By layer, the place of the earlier one that it repeats, the same in all but names and stored tensors, or its own place; empty
+    where nothing was found to repeat."""
     tensors: tuple[StoredTensor, ...] = ()
     """Everything stored, claimed by a layer or not, optimizer state and constants included."""
     observations: tuple[Observation, ...] = ()

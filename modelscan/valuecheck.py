@@ -11,10 +11,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 
 from modelscan import dtypes
-from modelscan.accounting import Accounts, TensorId, identity
+from modelscan.accounting import Accounts
 from modelscan.errors import UnreadableFile
 from modelscan.model import Kind, Model, Observation, Severity, StoredTensor
 from modelscan.records import record
+from modelscan.sums import TensorId, identity
 from modelscan.values import Statistics, statistics
 
 Blocks = Callable[[StoredTensor], Iterator[memoryview]]

@@ -14,7 +14,7 @@ LEVELS = [
     {"_version", "errors", "limits", "dtypes", "formula"},
     {"source", "model", "versions", "tables"},
     {"graph", "topology", "program", "ledger", "mlflow", "wire", "values", "settings"},
-    {"inline", "census", "targets", "fingerprint"},
+    {"inline", "census", "repeats", "sums", "targets", "fingerprint"},
     {"formats", "layers", "accounting", "discover"},
     {"extend", "rules", "assemble", "valuecheck"},
     {"settingsfile"},

@@ -45,12 +45,21 @@ class DeceptiveName(Rule):
         model = subject.model
         if model is None:
             return
-        names = dict.fromkeys([("layer", layer.path) for layer in model.layers])
-        names |= dict.fromkeys([("tensor", tensor.name) for tensor in model.tensors])
-        names |= dict.fromkeys([("input", one.name) for one in model.inputs] + [("output", one.name) for one in model.outputs])
-        if isinstance(model.graph, Graph):
-            names |= dict.fromkeys(("function", one.name) for one in model.graph.functions.values())
-        found = [(what, name, one) for what, name in names if (one := _deceptive(name))]
+        functions = model.graph.functions.values() if isinstance(model.graph, Graph) else ()
+        named = {
+            "layer": [layer.path for layer in model.layers],
+            "tensor": [tensor.name for tensor in model.tensors],
+            "input": [one.name for one in model.inputs],
+            "output": [one.name for one in model.outputs],
+            "function": [one.name for one in functions],
+        }
+        found = [
+            (what, name, one)
+            for what, names in named.items()
+            if _deceptive("".join(names))  # nearly all are of plain letters
+            for name in dict.fromkeys(names)
+            if (one := _deceptive(name))
+        ]
         for what, name, character in found[:_SHOWN]:
             title = unicodedata.name(character, "") or f"control character {ord(character):#04x}"
             more = f"; {len(found) - _SHOWN} more names are like it" if len(found) > _SHOWN and (what, name, character) == found[0] else ""

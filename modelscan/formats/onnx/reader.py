@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from modelscan import repeats
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats import Artifact
 from modelscan.formats.onnx import external, integrity, operators, shapes, signatures, structure
@@ -131,7 +132,10 @@ def _training(reading: Reading, extent: Extent, index: int) -> dict[str, Graph]:
 def _with_shapes(reading: Reading, graph: Graph, ir_version: int | None) -> Graph:
     """The graph with inferred shapes; with functions, these are inferred in the view that sees through the calls."""
     if not graph.functions:
-        return shapes.infer(reading, graph, ir_version)
+        options = reading.artifact.options
+        fold = None if options.dims or options.inputs else repeats.fold(graph)
+        folded = None if fold is None else shapes.infer_folded(reading, graph, fold, ir_version)
+        return folded or shapes.infer(reading, graph, ir_version)
     seen_through = shapes.infer(reading, inline(graph, reading.limits), ir_version)
     values = dict(graph.values)
     for node in graph.nodes:

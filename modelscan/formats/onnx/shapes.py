@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 from modelscan.formats import ReadOptions
 from modelscan.formats.onnx.agreement import Scoped, combined, completes, contradiction
@@ -17,6 +18,7 @@ from modelscan.formats.onnx.inference import Inference
 from modelscan.formats.onnx.native import newest_opset
 from modelscan.graph import Graph, Node
 from modelscan.model import TensorInfo
+from modelscan.repeats import Fold
 
 
 def infer(reading: Reading, graph: Graph, ir_version: int | None) -> Graph:
@@ -31,6 +33,24 @@ def infer(reading: Reading, graph: Graph, ir_version: int | None) -> Graph:
         again = inference.run(found)
         found = again if again.values else found
     return _merged(reading, graph, found, "graph", partial(_bind, options), not (options.dims or options.inputs))
+
+
+def infer_folded(reading: Reading, graph: Graph, fold: Fold, ir_version: int | None) -> Graph | None:
+    """The graph with the values that its fold has; None where these are not the same for all copies, or something is to be told of them."""
+    counts, seen, failures = reading.counts.copy(), len(reading.seen), len(reading.inference_failures)
+    small = infer(reading, fold.graph, ir_version)
+    types = {name: (one.dtype, one.shape) for name, one in small.values.items()}
+    if len(reading.seen) > seen or len(reading.inference_failures) > failures or not fold.steady(types.get):
+        reading.counts = counts
+        del reading.seen[seen:], reading.inference_failures[failures:]
+        return None
+    marked = set(chain.from_iterable(fold.marked.names))
+    values = {**graph.values, **{name: one for name, one in small.values.items() if name not in marked}}
+    for name, place in zip(fold.sample(), fold.made, strict=True):
+        one = small.values.get(name)
+        if one is not None:
+            values.update((names[place], TensorInfo(names[place], one.dtype, one.shape)) for names in fold.names[1:-1])
+    return replace(graph, values=values, folded=replace(fold, graph=small))
 
 
 def _lacking(graph: Graph, found: Scoped) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 from modelscan.graph import Graph
 from modelscan.inline import inline
@@ -27,8 +30,11 @@ from modelscan.layers.onnx.rows import rows
 from modelscan.layers.onnx.shapes import Shapes
 from modelscan.layers.onnx.site import Setting, inert
 from modelscan.layers.onnx.tree import layers
+from modelscan.layers.onnx.unfold import renamed, unfolded
 from modelscan.limits import Limits
-from modelscan.model import Kind, Model
+from modelscan.model import Kind, Layer, Model, Observation
+from modelscan.records import record
+from modelscan.repeats import MARK, Fold, copy_of
 
 __all__ = [
     "catalogue",
@@ -43,11 +49,53 @@ __all__ = [
 ]
 
 
+@record(frozen=True, slots=True)
+class Derived:
+    """What a graph tells."""
+
+    layers: tuple[Layer, ...]
+    observations: tuple[Observation, ...]
+    activity: Mapping[str, Any]
+    like: tuple[int, ...] = ()
+    """As `Model.like`."""
+    placed: bool = True
+    """Whether the layers of a folded graph have paths that tell of which copy they are."""
+
+
 def derive(model: Model, limits: Limits) -> Model:
     """The model with its layers reconstructed, and every stored tensor told weight or constant."""
-    if not isinstance(model.graph, Graph):
+    graph = model.graph
+    if not isinstance(graph, Graph):
         return model
-    flow = flatten(inline(model.graph, limits), limits)
+    fold: Fold | None = graph.folded
+    made = None if fold is None else _of_fold(fold, model, limits)
+    if made is None:
+        made = _derived(inline(graph, limits), model.observations, limits)
+    weights = {(c.tensor.file, c.tensor.name) for layer in made.layers for c in layer.claims if c.tensor.kind is Kind.WEIGHT}
+    return replace(
+        model,
+        layers=made.layers,
+        like=made.like,
+        tensors=tuple([of_kind(one, (one.file, one.name) in weights) for one in model.tensors]),
+        observations=model.observations + made.observations,
+        facts={**model.facts, "activations": made.activity},
+        trainable_known=False,
+    )
+
+
+def _of_fold(fold: Fold, model: Model, limits: Limits) -> Derived | None:
+    """What a folded graph tells of the whole; None where its copies turn out not to be alike."""
+    made = _derived(fold.graph, model.observations, limits, dict.fromkeys(fold.sample(), fold.left_out + 1))
+    if not made.placed or not fold.same_contents() or any(MARK.search(repr(one)) for one in made.observations):
+        return None
+    whole = unfolded(fold, made.layers, {one.name: one for one in model.tensors})
+    if whole is None:
+        return None
+    return replace(made, layers=whole[0], like=whole[1], activity={name: renamed(fold, value) for name, value in made.activity.items()})
+
+
+def _derived(graph: Graph, seen: tuple[Observation, ...], limits: Limits, copies: Mapping[str, int] = MappingProxyType({})) -> Derived:
+    flow = flatten(graph, limits)
     shapes = Shapes(flow)
     shapes.propagate()
     demands = Demands(flow, shapes)
@@ -56,16 +104,14 @@ def derive(model: Model, limits: Limits) -> Model:
     found = recognise(setting)
     demands.wanted.clear()
     drawn = rows(setting, found)
-    told = (*(seen for one in found for seen in one.observations), *checks.declared(shapes, model.observations))
+    told = (*(one for layer in found for one in layer.observations), *checks.declared(shapes, seen))
     observations = (*told, *arguments.contradictions(shapes))
-    activity = activations(setting)
+    activity = activations(setting, copies)
     del found
     setting.forget()
     made = layers(setting, drawn)
-    weights = {(c.tensor.file, c.tensor.name) for layer in made for c in layer.claims if c.tensor.kind is Kind.WEIGHT}
-    tensors = tuple(of_kind(one, (one.file, one.name) in weights) for one in model.tensors)
-    facts = {**model.facts, "activations": activity}
-    return replace(model, layers=made, tensors=tensors, observations=model.observations + observations, facts=facts, trainable_known=False)
+    placed = not copies or all(copy_of(row.path) == copy_of("".join(row.calls[0].node.outputs[:1])) for row in drawn if row.calls)
+    return Derived(made, observations, activity, placed=placed)
 
 
 def _batch(shapes: Shapes) -> int | None:

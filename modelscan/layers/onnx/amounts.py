@@ -39,6 +39,9 @@ def of(shapes: Shapes, value: int) -> Amounts | None:
         return None
     known = shapes.amounts.get(value)
     if known is None:
+        tensor = shapes.flow.tensors[value]
+        if tensor is not None and "float" in tensor.dtype:  # never sizes, whatever the numbers are
+            return (Axis(None, FREE),) * tensor.elements if tensor.elements <= MOST else None
         held = shapes.flow.contents.get(value)
         if held is not None and len(held) <= MOST:
             known = tuple(Axis(one, FREE) if isinstance(one, int) else Axis(None, FREE) for one in held)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 from modelscan import dtypes
@@ -13,12 +14,14 @@ from modelscan.layers.onnx.site import Setting, positions
 
 IN_PLACE = frozenset(("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"))
 """Operators whose result shares the memory of their first input."""
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
-def activations(setting: Setting) -> dict[str, Any]:
+def activations(setting: Setting, copies: Mapping[str, int] = _NONE) -> dict[str, Any]:
     """Bytes of all activations of one sample and of those alive at once at worst, nodes run in file order.
 
-    `unknown` counts the values whose size nothing tells; they are not in the sums.
+    `unknown` counts the values whose size nothing tells; they are not in the sums. In a folded graph, values stand for as many as
+    `copies` says; what is alive at once is the same in every copy.
     """
     home, last = _homes(setting)
     sizes: dict[int, int] = {}
@@ -27,7 +30,7 @@ def activations(setting: Setting) -> dict[str, Any]:
     at = -1
     known: dict[tuple[str | None, Axes | None], int | None] = {}
     """Bytes by type and axes, of which a large model has a few dozen."""
-    views, dtypes_of, axes_of = setting.views, setting.shapes.dtypes, setting.shapes.axes
+    views, dtypes_of, axes_of, names = setting.views, setting.shapes.dtypes, setting.shapes.axes, setting.flow.names
     made: Iterator[tuple[int, Sequence[int]]] = ((call.index, call.outputs) for call in setting.flow.calls)
     for index, values in chain(((-1, setting.flow.inputs),), made):
         for value in values:
@@ -37,9 +40,10 @@ def activations(setting: Setting) -> dict[str, Any]:
             if key not in known:
                 known[key] = _bytes(setting, value)
             size = known[key]
-            unknown += size is None
+            times = copies.get(names[value], 1)
+            unknown += times if size is None else 0
             sizes[value] = size or 0
-            total += size or 0 if index >= 0 else 0
+            total += (size or 0) * times if index >= 0 else 0
             alive += size or 0
             ending.setdefault(last.get(value, index), []).append(value)
         if alive > peak:

@@ -1,0 +1,167 @@
+"""The layers of a folded graph (`modelscan.repeats`), written out for all copies of its block.
+
+Of the copies that the folded graph keeps, two are held against each other: their layers must be the same but for names. Then each copy
+that was left out has these layers, too, under its own names and with its own stored tensors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from modelscan.model import Layer, StoredTensor
+from modelscan.repeats import FIRST, LAST, MARK, SAMPLE, TWIN, Fold
+from modelscan.repeats.marks import Variable
+
+Layers = tuple[Layer, ...]
+Maker = Callable[[int], Any]
+"""Gives what a template says for a copy, told by how many copies it is behind the sample."""
+Number = Callable[["re.Match[str]"], str]
+"""What stands in the place of a mark."""
+
+
+def unfolded(
+    fold: Fold, layers: tuple[Layer, ...], tensors: Mapping[str, StoredTensor]
+) -> tuple[tuple[Layer, ...], tuple[int, ...]] | None:
+    """The layers of the whole graph in their order, and for each the place of the one that it repeats or its own (`Model.like`).
+
+    None where the layers of the kept copies are not alike, or do not follow one another.
+
+    Args:
+        fold: the folded graph.
+        layers: what was derived from it.
+        tensors: the stored tensors of the whole graph by name.
+    """
+    found: list[Layer] = []
+    like: dict[int, int] = {}
+    variables, left = fold.marked.variables, fold.left_out
+    here, end = partial(_real, variables, 0), partial(_real, variables, left)
+    for span in _spans(layers):
+        if isinstance(span, Layer):
+            found.append(_moved(span, partial(_outside, fold), tensors))
+            continue
+        if len(span) <= LAST or not _alike(span[SAMPLE], span[TWIN]):
+            return None
+        found.extend(_moved(layer, here, tensors) for copy in (FIRST, SAMPLE, TWIN) for layer in span[copy])
+        makers = [_maker(layer, variables, tensors) for layer in span[SAMPLE]]
+        begin = len(found) - len(span[SAMPLE]) - len(span[TWIN])
+        for behind in range(LAST - SAMPLE, LAST - SAMPLE + left):
+            like.update(zip(range(len(found), len(found) + len(makers)), range(begin, begin + len(makers)), strict=True))
+            found.extend([layer if make is None else make(behind) for make, layer in zip(makers, span[SAMPLE], strict=True)])
+        found.extend(_moved(layer, end, tensors) for layer in span[LAST])
+    if len({layer.path for layer in found}) < len(found):
+        return None
+    return tuple(found), tuple([like.get(place, place) for place in range(len(found))])
+
+
+def renamed(fold: Fold, one: Any) -> Any:
+    """A text about a node with its own name, where it has a marked one; anything else as it is."""
+    return _moved(one, partial(_outside, fold), {})
+
+
+def _spans(layers: Layers) -> Iterator[Layer | list[list[Layer]]]:
+    """Layers outside of the copies with marks, and in one piece the layers of these, by copy; too short a piece where they mix."""
+    piece: list[list[Layer]] = []
+    for layer in layers:
+        copies = {int(mark[1]) for mark in MARK.finditer(layer.path)}
+        copy = min(copies, default=0)
+        if piece and copy != len(piece) - 1 and (copy < len(piece) - 1 or len(piece) > LAST):
+            yield piece
+            piece = []
+        if copy == 0:
+            yield layer
+        elif len(copies) > 1 or not len(piece) - 1 <= copy <= max(len(piece), FIRST):
+            yield []
+        else:
+            piece = piece or [[]]
+            if copy == len(piece):
+                piece.append([])
+            piece[copy].append(layer)
+    if piece:
+        yield piece
+
+
+def _alike(sample: list[Layer], twin: list[Layer]) -> bool:
+    """Whether the layers of two copies are the same, told by names relative to the copy."""
+    return [_moved(layer, partial(_relative, SAMPLE), None) for layer in sample] == [
+        _moved(layer, partial(_relative, TWIN), None) for layer in twin
+    ]
+
+
+def _relative(base: int, mark: re.Match[str]) -> str:
+    return f"\0{int(mark[1]) - base}:{mark[2]}"
+
+
+def _real(variables: tuple[Variable, ...], behind: int, mark: re.Match[str]) -> str:
+    """The number that a mark stands for; behind the copies left out, the last of those kept are the last of all."""
+    return variables[int(mark[2])][int(mark[1]) + behind]
+
+
+def _outside(fold: Fold, mark: re.Match[str]) -> str:
+    """What a mark stands for to layers outside: they have to do with the nearest copies, the first ones or the last ones."""
+    return _real(fold.marked.variables, fold.left_out if int(mark[1]) > SAMPLE else 0, mark)
+
+
+def _moved(one: Any, number: Number, tensors: Mapping[str, StoredTensor] | None) -> Any:
+    """The same with numbers in the place of marks. Without `tensors`, a stored one becomes what copies have in common of it."""
+    if isinstance(one, str):
+        return MARK.sub(number, one)
+    if isinstance(one, tuple):
+        return tuple([_moved(part, number, tensors) for part in one])
+    if isinstance(one, dict):
+        return {name: _moved(part, number, tensors) for name, part in one.items()}
+    if isinstance(one, StoredTensor):
+        name = MARK.sub(number, one.name)
+        return (name, one.kind) if tensors is None else one if name == one.name else _of_kind(tensors[name], one)
+    if hasattr(one, "__dataclass_fields__"):
+        return type(one)(*[_moved(getattr(one, name), number, tensors) for name in one.__dataclass_fields__])
+    return one
+
+
+def _of_kind(tensor: StoredTensor, like: StoredTensor) -> StoredTensor:
+    return tensor if tensor.kind is like.kind else replace(tensor, kind=like.kind)
+
+
+def _maker(one: Any, variables: tuple[Variable, ...], tensors: Mapping[str, StoredTensor]) -> Maker | None:
+    """What writes a part of the sample's layers for other copies; None where it is the same for all."""
+    if isinstance(one, str):
+        return _text(one, variables)
+    if isinstance(one, StoredTensor):
+        name = _text(one.name, variables)
+        return None if name is None else lambda behind: _of_kind(tensors[name(behind)], one)
+    if isinstance(one, dict):
+        inner = _maker(tuple(one.values()), variables, tensors)
+        names = tuple(one)
+        return None if inner is None else lambda behind: dict(zip(names, inner(behind), strict=True))
+    record = hasattr(one, "__dataclass_fields__")
+    if not record and not isinstance(one, tuple):
+        return None
+    parts = [getattr(one, name) for name in one.__dataclass_fields__] if record else list(one)
+    makers = [(place, make) for place, part in enumerate(parts) if (make := _maker(part, variables, tensors)) is not None]
+    if not makers:
+        return None
+    kind = type(one)
+
+    def made(behind: int) -> Any:
+        filled = parts.copy()
+        for place, make in makers:
+            filled[place] = make(behind)
+        return kind(*filled) if record else tuple(filled)
+
+    return made
+
+
+def _text(text: str, variables: tuple[Variable, ...]) -> Callable[[int], str] | None:
+    """What writes a text with marks for other copies."""
+    marks = list(MARK.finditer(text))
+    columns = [(variables[int(mark[2])], int(mark[1])) for mark in marks]
+    if not marks:
+        return None
+    if len(marks) == 1:
+        (numbers, copy), before, after = columns[0], text[: marks[0].start()], text[marks[0].end() :]
+        return lambda behind: before + numbers[copy + behind] + after
+    form = MARK.sub("%s", text.replace("%", "%%"))
+    return lambda behind: form % tuple([numbers[copy + behind] for numbers, copy in columns])

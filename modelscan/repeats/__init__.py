@@ -1,0 +1,163 @@
+"""A graph that repeats a block of nodes many times over, folded to six copies of it: what holds for these holds for all.
+
+Deep networks are the same block again and again, under other names and with other weights. Between two copies that agree in every
+operator, attribute, type and connection, whatever is worked out of the graph differs by names alone. So it is worked out for the first
+copy, the last, and four in between, of which two are held against each other. These four have marks in their names (`marks`); a mark
+that shows up in a result is a place for the number of another copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+from modelscan.graph import Graph, Node
+from modelscan.model import StoredTensor
+from modelscan.records import record
+from modelscan.repeats.copies import Copies
+from modelscan.repeats.marks import FIRST, LAST, MARK, SAMPLE, TWIN, Marked, copy_of, free_of_marks, marked
+from modelscan.repeats.runs import runs
+
+__all__ = ["FIRST", "KEPT", "LAST", "MARK", "SAMPLE", "TWIN", "Fold", "Recalled", "copy_of", "fold"]
+
+KEPT = LAST + 2
+"""Copies that stay: the first, those with marks, the last."""
+LEAST = 500
+"""Nodes that folding must save."""
+
+
+class Recalled(Mapping[str, tuple[int | float, ...]]):
+    """Contents of tensors under their marked names; remembers which were asked for, since the answer may depend on these."""
+
+    def __init__(self, contents: Mapping[str, tuple[int | float, ...]], names: Mapping[str, str]) -> None:
+        self._contents, self._names = contents, names
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> tuple[int | float, ...]:
+        real = self._names.get(name)
+        if real is None:
+            return self._contents[name]
+        self.asked.add(name)
+        return self._contents[real]
+
+    def real(self, name: str) -> tuple[int | float, ...] | None:
+        """The elements under the file's own name."""
+        return self._contents.get(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._contents)
+
+    def __len__(self) -> int:
+        return len(self._contents)
+
+
+@record(frozen=True, slots=True)
+class Fold:
+    """A folded graph and what the copies are called."""
+
+    graph: Graph
+    names: tuple[tuple[str, ...], ...]
+    """By copy: names of the block's nodes, values, tensors and modules, in the same order for each."""
+    marked: Marked
+    made: tuple[int, ...]
+    """Places in `names` of the values that nodes make."""
+    contents: Recalled
+
+    @property
+    def left_out(self) -> int:
+        """Copies that the folded graph lacks."""
+        return len(self.names) - KEPT
+
+    def sample(self) -> list[str]:
+        """The values that the nodes of the sample make, each of which stands for that of all copies left out and its own."""
+        return [self.marked.names[SAMPLE][place] for place in self.made]
+
+    def steady(self, of: Callable[[str], Any]) -> bool:
+        """Whether something is the same for the values of the two copies that are held against each other."""
+        twin = self.marked.names[TWIN]
+        return all(of(name) == of(twin[place]) for name, place in zip(self.sample(), self.made, strict=True))
+
+    def same_contents(self) -> bool:
+        """Whether the tensors whose elements were asked for have the same ones in all copies."""
+        asked, real = self.contents.asked, self.contents.real
+        places = {place for names in self.marked.names for place, name in enumerate(names) if name in asked}
+        inner = self.names[1:-1]
+        return all(real(names[place]) == real(inner[0][place]) for place in places for names in inner)
+
+
+def fold(graph: Graph) -> Fold | None:
+    """The graph folded at its longest run of copies; None where that would save little or the copies are not alike enough."""
+    if len(graph.nodes) < LEAST or graph.functions or graph.sparse or any(node.graphs for node in graph.nodes):
+        return None
+    for run in runs(graph):
+        if run.saves(KEPT) < LEAST:
+            continue
+        copies = Copies(graph, run)
+        if copies.run.saves(KEPT) < LEAST or not copies.closed():
+            continue
+        names = marked(copies.names)
+        found = None if names is None else _folded(copies, names)
+        if found is not None:
+            return found
+    return None
+
+
+def _folded(copies: Copies, marks: Marked) -> Fold | None:
+    graph, run, names = copies.graph, copies.run, marks.names
+    places = (*copies.made, *copies.stored)
+    dropped = {one[place] for one in copies.names[LAST + 1 : -1] for place in places}
+    renamed = {copies.names[copy][place]: names[copy][place] for copy in range(FIRST, LAST + 1) for place in places}
+    nodes = list(_titled(graph, 0, run.start + run.period))
+    for copy in range(FIRST, LAST + 1):
+        nodes.extend(_marked(copies, copy, names[copy], names[copy - 1] or copies.names[0]))
+    taken = iter(copies.taken(copies.names[-1], names[LAST]))
+    for node in _titled(graph, run.end - run.period, run.end):
+        nodes.append(replace(node, inputs=tuple([next(taken) for _ in node.inputs]), offset=None))
+    nodes.extend(_titled(graph, run.end, len(graph.nodes)))
+    said = chain.from_iterable((node.name, *node.inputs, *node.outputs, *node.metadata.values()) for node in graph.nodes)
+    if not free_of_marks(chain(said, graph.initializers)):
+        return None
+
+    def kept(table: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            renamed.get(name, name): replace(one, name=renamed[name]) if name in renamed and not isinstance(one, str) else one
+            for name, one in table.items()
+            if name not in dropped
+        }
+
+    contents = Recalled(graph.contents, {new: old for old, new in renamed.items()})
+    small = replace(
+        graph,
+        nodes=tuple(nodes),
+        values=kept(graph.values),
+        declared=kept(graph.declared),
+        initializers=kept(graph.initializers),
+        constants=kept(graph.constants),
+        contents=contents,
+        kinds=kept(graph.kinds),
+        training={},
+    )
+    return Fold(small, tuple(copies.names), marks, tuple(copies.made), contents)
+
+
+def _titled(graph: Graph, start: int, end: int) -> Iterator[Node]:
+    """Nodes as they are; one without a name gets the title that it has by its place in the whole graph."""
+    for place in range(start, end):
+        node = graph.nodes[place]
+        yield node if node.name else replace(node, name=node.title(place))
+
+
+def _marked(copies: Copies, copy: int, names: Sequence[str], before: Sequence[str]) -> Iterator[Node]:
+    """The nodes of a copy under marked names; `before` are the names of the copy before it."""
+    own, taken = iter(names), iter(copies.taken(names, before))
+    for node in copies.block(copy):
+        name = next(own)
+        outputs = tuple([next(own) for _ in node.outputs])
+        metadata = {key: next(own) for key in node.metadata}
+        attributes = {
+            key: replace(value, name=next(own)) if isinstance(value, StoredTensor) else value for key, value in node.attributes.items()
+        }
+        inputs = tuple([next(taken) for _ in node.inputs])
+        yield replace(node, name=name, inputs=inputs, outputs=outputs, attributes=attributes, metadata=metadata, offset=None)

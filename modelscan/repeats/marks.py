@@ -1,0 +1,100 @@
+"""Marks: what stands in the names of a few copies in place of the numbers by which the names of all copies differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from modelscan.records import record
+from modelscan.repeats.runs import NUMBERS
+
+FIRST, SAMPLE, TWIN, LAST = 1, 2, 3, 4
+"""Of the copies with marks: the first, the one that stands for all, the one that must be like it, the last."""
+MARK = re.compile(r"90909([1-4])(\d{5})(?!\d)")
+"""A copy and a variable. Digits, since digits stand there in the file's own names."""
+_HINT = "90909"
+_DIGITS = re.compile(r"[0-9]+").fullmatch
+_MOST = 100_000
+"""Variables that a mark has room for."""
+_LONGEST = 4096
+"""Characters of a name or metadata value."""
+
+Variable = tuple[str, ...]
+"""The digits at one place of a name, by copy. The first and the last copy keep their names and have none."""
+
+
+@record(frozen=True, slots=True)
+class Marked:
+    """Names with marks."""
+
+    names: tuple[tuple[str, ...], ...]
+    """By copy, in the order of the copy's names; nothing for the copy before the first one with marks."""
+    variables: tuple[Variable, ...]
+
+
+def copy_of(name: str) -> int | None:
+    """The copy with marks that a name belongs to, None for any other name."""
+    found = MARK.search(name)
+    return None if found is None else int(found[1])
+
+
+def free_of_marks(names: Iterable[str]) -> bool:
+    """Whether no name of the file looks like a mark."""
+    return not any(_HINT in name for name in names)
+
+
+def marked(names: Sequence[tuple[str, ...]]) -> Marked | None:
+    """Marks in the names of copies; None where these differ in more than numbers.
+
+    Equal numbers get one mark, so that what belongs to one module by its name still does. Where a number of one copy is at once the
+    next number of another place, modules reach over the borders of copies, and marks would cut them.
+    """
+    known: dict[Variable, int] = {}
+    found: tuple[list[str], ...] = tuple([] for _ in range(LAST + 1))
+    begun: set[tuple[str, Variable]] = set()
+    ended: set[tuple[str, Variable]] = set()
+    for column in zip(*names[1:-1], strict=True):
+        split = _split(column)
+        if split is None:
+            return None
+        pieces: list[tuple[str, int | None]] = []
+        around = ""
+        for place, values in enumerate(split):
+            if isinstance(values, str):
+                pieces.append((values, None))
+                around = around if place % 2 else values.replace("/", ".").strip(".")
+            else:
+                pieces.append(("", known.setdefault(("", *values, ""), len(known))))
+                begun.add((around, values[:-1]))
+                ended.add((around, values[1:]))
+        for copy in range(FIRST, LAST + 1):
+            found[copy].append("".join([text if number is None else f"{_HINT}{copy}{number:05}" for text, number in pieces]))
+    if len(known) > _MOST or not begun.isdisjoint(ended):
+        return None
+    return Marked(tuple([tuple(one) for one in found]), tuple(known))
+
+
+def _split(column: tuple[str, ...]) -> list[str | Variable] | None:
+    """Names taken apart into what they have in common, and the numbers in which they differ; None where they differ in more."""
+    if len(column[0]) > _LONGEST:
+        return None
+    if column.count(column[0]) == len(column):
+        return [column[0]]
+    first, last = NUMBERS.split(column[0]), NUMBERS.split(column[-1])
+    differing = [place for place, (one, other) in enumerate(zip(first, last, strict=False)) if one != other]
+    if len(first) == len(last) and len(differing) == 1 and differing[0] % 2:  # as nearly all: no need to take apart each of them
+        place = differing[0]
+        before, after = "".join(first[:place]), "".join(first[place + 1 :])
+        numbers = tuple([name[len(before) : len(name) - len(after)] for name in column])
+        if [before + number + after for number in numbers] == [*column] and all(map(_DIGITS, numbers)):
+            return [*first[:place], numbers, *first[place + 1 :]]
+    split = [NUMBERS.split(name) for name in column]
+    if len(set(map(len, split))) > 1:
+        return None
+    found: list[str | Variable] = []
+    for place, values in enumerate(zip(*split, strict=True)):
+        same = values.count(values[0]) == len(values)
+        if not same and not place % 2:
+            return None
+        found.append(values[0] if same else values)
+    return found

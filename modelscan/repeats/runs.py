@@ -1,0 +1,94 @@
+"""Where a graph repeats itself: runs of nodes that come again after the same number of nodes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+from modelscan.graph import Graph, Node
+from modelscan.model import StoredTensor
+from modelscan.records import record
+
+_LAGS = 4
+"""Occurrences of a node that may stand in one block and still tell its length."""
+_TRIED = 6
+"""Lengths of a block that are tried."""
+NUMBERS = re.compile(r"([0-9]+)")
+
+
+@record(frozen=True, slots=True)
+class Run:
+    """Copies of a block, one behind the other."""
+
+    start: int
+    period: int
+    """Nodes of the block."""
+    count: int
+
+    @property
+    def end(self) -> int:
+        """The first node behind it."""
+        return self.start + self.count * self.period
+
+    def saves(self, kept: int) -> int:
+        """Nodes that need not be looked at when `kept` copies stay."""
+        return (self.count - kept) * self.period
+
+
+def runs(graph: Graph) -> list[Run]:
+    """Runs of nodes that agree in operator, attributes and the types of stored tensors; the longest first."""
+    keys = _keys(graph)
+    gaps: Counter[int] = Counter()
+    places: dict[int, list[int]] = {}
+    for place, key in enumerate(keys):
+        before = places.setdefault(key, [])
+        gaps.update([place - one for one in before[-_LAGS:]])
+        before.append(place)
+    found = []
+    for period, _ in gaps.most_common(_TRIED):
+        same = bytes([a == b for a, b in zip(keys, keys[period:], strict=False)])
+        length, end = max(((len(run[0]), run.end()) for run in re.finditer(rb"\x01+", same)), default=(0, 0))
+        found.append(_aligned(graph, end - length, end + period, period))
+    return sorted(found, key=lambda run: (-run.count * run.period, run.period))
+
+
+def _keys(graph: Graph) -> list[int]:
+    """A number for each node, the same for nodes that may be copies of each other."""
+    known: dict[tuple[Any, ...], int] = {}
+    kinds = {name: kind(tensor) for name, tensor in graph.initializers.items()}
+    return [
+        known.setdefault(
+            (node.op, node.domain, len(node.outputs), _attributes(node), tuple([kinds.get(name, name == "") for name in node.inputs])),
+            len(known),
+        )
+        for node in graph.nodes
+    ]
+
+
+def kind(tensor: StoredTensor) -> tuple[Any, ...]:
+    """What copies have in common of a stored tensor."""
+    return tensor.shape, tensor.dtype, tensor.encoding, tensor.nbytes, tensor.file is None
+
+
+def _attributes(node: Node) -> tuple[Any, ...]:
+    if not node.attributes and not node.metadata and not node.overload:
+        return ()
+    plain = [(name, kind(value) if isinstance(value, StoredTensor) else repr(value)) for name, value in node.attributes.items()]
+    return node.overload, tuple(node.metadata), tuple(plain)
+
+
+def _aligned(graph: Graph, start: int, end: int, period: int) -> Run:
+    """The run in `[start, end)`, begun where names begin to count: a block is one module, not the end of one and the head of the next."""
+    count = (end - start) // period
+    middle = start + count // 2 * period
+    told: list[tuple[int, str]] = []
+    for place in range(max(start, middle - period), min(middle + period, end - period)):
+        one, other = (NUMBERS.split(graph.nodes[at].name) for at in (place, place + period))
+        number = next((a for a, b in zip(one, other, strict=False) if a != b), None)
+        if number is not None:
+            told.append((place, number))
+    turns = [place for (_, before), (place, number) in pairwise(told) if number != before and place >= middle]
+    begin = start + (turns[0] - start) % period if len(turns) == 1 else start
+    return Run(begin, period, (end - begin) // period)
