@@ -29,6 +29,8 @@ def shape_text(shape: Iterable[int | str | None]) -> str:
 class Verdict(StrEnum):
     """What the reconciliation of one layer came to."""
 
+    __hash__ = str.__hash__  # that of enumerations is a Python function
+
     MATCH = "match"
     """Formula and store agree, and every dimension has a witness besides the weights."""
     INFERRED = "inferred"
@@ -62,6 +64,8 @@ class Severity(StrEnum):
 
 class Kind(StrEnum):
     """What a stored tensor is there for."""
+
+    __hash__ = str.__hash__  # that of enumerations is a Python function
 
     WEIGHT = "weight"
     CONSTANT = "constant"

@@ -18,7 +18,7 @@ from modelscan.model import StoredTensor
 from modelscan.records import record
 from modelscan.repeats.copies import Copies
 from modelscan.repeats.marks import FIRST, LAST, MARK, SAMPLE, TWIN, Marked, copy_of, free_of_marks, marked
-from modelscan.repeats.runs import runs
+from modelscan.repeats.runs import longest
 
 __all__ = ["FIRST", "KEPT", "LAST", "MARK", "SAMPLE", "TWIN", "Fold", "Recalled", "copy_of", "fold"]
 
@@ -91,7 +91,9 @@ def fold(graph: Graph) -> Fold | None:
     """The graph folded at its longest run of copies; None where that would save little or the copies are not alike enough."""
     if len(graph.nodes) < LEAST or graph.functions or graph.sparse or any(node.graphs for node in graph.nodes):
         return None
-    for run in runs(graph):
+    if any(tensor.name != name for table in (graph.initializers, graph.constants) for name, tensor in table.items()):
+        return None  # a name was given twice
+    for run in longest(graph):
         if run.saves(KEPT) < LEAST:
             continue
         copies = Copies(graph, run)

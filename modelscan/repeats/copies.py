@@ -38,6 +38,8 @@ class Copies:
         """Where an initializer is first taken that each copy has for itself: node in the block, and input."""
         self._size = 0
         """Names of a copy before those of such initializers."""
+        self._read: list[int] = []
+        """Places in a copy's names of initializers whose elements, and not only their shapes, decide on shapes."""
         self._fixed: list[str] = []
         """Names that all copies take."""
         self._order: list[int] = []
@@ -107,6 +109,10 @@ class Copies:
                     self._owned.append((node, place))
                 else:
                     return False
+        for place, (node, position) in enumerate(self._owned, self._size):
+            one = self.block(1)[node]
+            if "float" not in self.graph.initializers[one.inputs[position]].dtype or one.op in _READ:
+                self._read.append(place)
         total = self._size + len(self._owned)
         self.stored.extend(range(self._size, total))
         shift = {_OWN: 0, _BEFORE: total, _SAME: 2 * total}
@@ -156,16 +162,9 @@ class Copies:
                 said.append(one and (one.dtype, one.shape))
         if graph.kinds:
             said.append([graph.kinds.get(names[place]) for place in (*self.made, *self.stored)])
-        for place, (node, _) in enumerate(self._owned, self._size):
-            tensor = graph.initializers.get(names[place])
-            if tensor is None or tensor.name != names[place]:
-                return None
-            if "float" not in tensor.dtype or self.block(1)[node].op in _READ:
-                said.append(graph.contents.get(names[place]))
+        said.extend([graph.contents.get(names[place]) for place in self._read])
         for place in self.made if graph.constants else ():
             constant = graph.constants.get(names[place])
             if constant is not None:
-                if constant.name != names[place]:
-                    return None
                 said.append(graph.contents.get(names[place]))
         return tuple(said)

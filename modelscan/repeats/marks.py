@@ -13,7 +13,6 @@ FIRST, SAMPLE, TWIN, LAST = 1, 2, 3, 4
 MARK = re.compile(r"90909([1-4])(\d{5})(?!\d)")
 """A copy and a variable. Digits, since digits stand there in the file's own names."""
 _HINT = "90909"
-_DIGITS = re.compile(r"[0-9]+").fullmatch
 _MOST = 100_000
 """Variables that a mark has room for."""
 _LONGEST = 4096
@@ -40,7 +39,7 @@ def copy_of(name: str) -> int | None:
 
 def free_of_marks(names: Iterable[str]) -> bool:
     """Whether no name of the file looks like a mark."""
-    return not any(_HINT in name for name in names)
+    return _HINT not in "\n".join(names)
 
 
 def marked(names: Sequence[tuple[str, ...]]) -> Marked | None:
@@ -86,7 +85,8 @@ def _split(column: tuple[str, ...]) -> list[str | Variable] | None:
         place = differing[0]
         before, after = "".join(first[:place]), "".join(first[place + 1 :])
         numbers = tuple([name[len(before) : len(name) - len(after)] for name in column])
-        if [before + number + after for number in numbers] == [*column] and all(map(_DIGITS, numbers)):
+        digits = "".join(numbers)
+        if digits.isascii() and digits.isdecimal() and all(numbers) and [before + number + after for number in numbers] == [*column]:
             return [*first[:place], numbers, *first[place + 1 :]]
     split = [NUMBERS.split(name) for name in column]
     if len(set(map(len, split))) > 1:

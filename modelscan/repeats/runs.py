@@ -37,17 +37,17 @@ class Run:
         return (self.count - kept) * self.period
 
 
-def runs(graph: Graph) -> list[Run]:
+def longest(graph: Graph) -> list[Run]:
     """Runs of nodes that agree in operator, attributes and the types of stored tensors; the longest first."""
     keys = _keys(graph)
-    gaps: Counter[int] = Counter()
+    gaps: list[int] = []
     places: dict[int, list[int]] = {}
     for place, key in enumerate(keys):
         before = places.setdefault(key, [])
-        gaps.update([place - one for one in before[-_LAGS:]])
+        gaps.extend([place - one for one in before[-_LAGS:]])
         before.append(place)
     found = []
-    for period, _ in gaps.most_common(_TRIED):
+    for period, _ in Counter(gaps).most_common(_TRIED):
         same = bytes([a == b for a, b in zip(keys, keys[period:], strict=False)])
         length, end = max(((len(run[0]), run.end()) for run in re.finditer(rb"\x01+", same)), default=(0, 0))
         found.append(_aligned(graph, end - length, end + period, period))

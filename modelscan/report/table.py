@@ -6,6 +6,7 @@ All layout is here; columns are dropped from the right of their importance when 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 
 from modelscan.ledger import ModelReport, WeightReport
 from modelscan.records import record
@@ -85,23 +86,29 @@ def _table(report: ModelReport, style: Style, view: View) -> list[str]:
             room = 0
         elif room >= _LEAST_FORMULA:
             break
-    texts = [_fitted(row, room) if room else "" for row in rows]
-    widest = max(map(width, ("Formula", *texts))) if any(texts) else 0
+    fitted = lru_cache(maxsize=4096)(partial(_fitted, room=room))
+    texts = [fitted(row.formula, row.numbers, row.tied, row.brief) if room else "" for row in rows]
+    widest = max(map(width, {"Formula", *texts})) if any(texts) else 0
     head = " " * _MARGIN + _joined([pad(_HEADS[i], columns[i], _RIGHT[i]) for i in shown], pad("Formula", widest) if widest else "", " ")
     lines = [style.paint(head, "bold"), " " + style.paint("─" * min(style.columns - 1, width(head)), "dim")]
+    cell = lru_cache(maxsize=4096)(_cell)
     for row, text in zip(rows, texts, strict=True):
-        cells = [pad(shorten(row.cells[i], columns[i]), columns[i], _RIGHT[i]) for i in shown]
-        line = " " * _MARGIN + _joined(cells, pad(text, widest) if widest else "", style.mark(row.mark) if row.mark else " ")
+        cells = [(cell if i else _cell)(row.cells[i], columns[i], _RIGHT[i]) for i in shown]  # names differ, and what is said of them less
+        line = " " * _MARGIN + _joined(cells, cell(text, widest, False) if widest else "", style.mark(row.mark) if row.mark else " ")
         lines.append(style.paint(line, "dim") if row.dim else line)
     return lines
 
 
-def _fitted(row: _Row, room: int) -> str:
+def _fitted(formula: str, numbers: str, tied: str, brief: str, *, room: int) -> str:
     """The formula in this much room: symbols go first, then words; that it counts elsewhere is never lost."""
-    for text in (f"{row.formula}{row.tied}", f"{row.numbers}{row.tied}" if row.numbers else ""):
+    for text in (f"{formula}{tied}", f"{numbers}{tied}" if numbers else ""):
         if text and width(text) <= room:
             return text.strip()
-    return shorten(row.numbers or row.formula, room - width(row.brief)) + row.brief
+    return shorten(numbers or formula, room - width(brief)) + brief
+
+
+def _cell(text: str, columns: int, right: bool) -> str:
+    return pad(shorten(text, columns), columns, right)
 
 
 def _joined(cells: Sequence[str], text: str, mark: str) -> str:
@@ -110,7 +117,7 @@ def _joined(cells: Sequence[str], text: str, mark: str) -> str:
 
 def _columns(rows: Sequence[_Row], available: int, drop: Sequence[int]) -> list[int]:
     """Width of each column; names give way first, then the share, then the shapes are dropped."""
-    wide = [max([width(_HEADS[index]), *(width(row.cells[index]) for row in rows)]) for index in range(len(_HEADS))]
+    wide = [max([width(_HEADS[index]), *map(width, {row.cells[index] for row in rows})]) for index in range(len(_HEADS))]
     wide = [0 if index in drop else columns for index, columns in enumerate(wide)]
     room = available - _MARGIN - 3 - (0 if _FORMULA in drop else _LEAST_FORMULA)
     for index, least in ((0, 24), (1, 20)):

@@ -130,7 +130,13 @@ def shapes(values: Iterable[Sequence[int | str | None]]) -> str:
 
 def outputs(layer: LayerReport) -> str:
     """What a layer yields; nothing for a container that only groups layers."""
-    return shapes(layer.output_shapes) if layer.output_shapes or not layer.container else ""
+    return _outputs(layer.output_shapes) if layer.output_shapes or not layer.container else ""
+
+
+@lru_cache(maxsize=4096)
+def _outputs(known: tuple[tuple[int | str | None, ...], ...]) -> str:
+    """As `shapes`; the layers of a model have few different ones."""
+    return shapes(known)
 
 
 def formula(layer: LayerReport) -> str:

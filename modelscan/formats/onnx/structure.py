@@ -118,25 +118,40 @@ class Scope:
         """Read one dense initializer."""
         if index >= self.reading.limits.tensors:
             raise LimitExceeded("tensors", index + 1, self.reading.limits.tensors, offset=start)
-        where = f"{self.where}.initializer[{index}]"
-        if start == end:
-            self.reading.note("initializer-without-name", "an empty initializer", offset=start, where=where)
-            return
-        try:
-            name, tensor = tensors.stored(self.reading, [(start, end)], where, self.prefix)
-        except UnreadableFile as error:
-            self.failed(error, where)
-            return
-        if not name:
-            self.initializers.setdefault(name, tensor)
-            self.reading.note("initializer-without-name", f"initializer {index} has no name", tensor=tensor.name, offset=start, where=where)
-        elif name in self.initializers:
-            text = f"{name} is stored twice; which one counts depends on the reader"
-            self.reading.note("duplicate-initializer", text, tensor=tensor.name, offset=start, where=where)
-        else:
+        found = tensors.plain(self.reading, start, end, self.prefix)
+        if found is not None and found[0] and found[0] not in self.initializers:
+            name, tensor = found
             self.initializers[name] = tensor
+        else:
+            named = self._noted(found, start, end, index, f"{self.where}.initializer[{index}]")
+            if named is None:
+                return
+            name, tensor = named
         if small(tensor, self.reading.limits):
             self.small.setdefault(name, tensor)
+
+    def _noted(
+        self, found: tuple[str, StoredTensor] | None, start: int, end: int, index: int, where: str
+    ) -> tuple[str, StoredTensor] | None:
+        """An initializer of which something may have to be told; None where there is none."""
+        reading = self.reading
+        if start == end:
+            reading.note("initializer-without-name", "an empty initializer", offset=start, where=where)
+            return None
+        try:
+            name, tensor = found or tensors.stored(reading, [(start, end)], where, self.prefix)
+        except UnreadableFile as error:
+            self.failed(error, where)
+            return None
+        if not name:
+            self.initializers.setdefault(name, tensor)
+            reading.note("initializer-without-name", f"initializer {index} has no name", tensor=tensor.name, offset=start, where=where)
+        elif name in self.initializers:
+            text = f"{name} is stored twice; which one counts depends on the reader"
+            reading.note("duplicate-initializer", text, tensor=tensor.name, offset=start, where=where)
+        else:
+            self.initializers[name] = tensor
+        return name, tensor
 
     def sparse_initializer(self, start: int, end: int, index: int) -> None:
         """Read one sparse initializer."""
@@ -303,7 +318,9 @@ class Owner:
     def _tensor(self, one: Attribute, place: int, where: str) -> StoredTensor | Fill:
         reading = self.scope.reading
         held = len(reading.tensors)
-        _, tensor = tensors.stored(reading, one.messages[place], f"{where}.t", self.scope.prefix, self._name(one, place))
+        extents, name = one.messages[place], self._name(one, place)
+        found = tensors.plain(reading, *extents[0], self.scope.prefix, name) if len(extents) == 1 else None
+        _, tensor = found or tensors.stored(reading, extents, f"{where}.t", self.scope.prefix, name)
         if self.constant:
             self._define(tensor)
         elif self.fill and tensor.elements == 1:

@@ -82,8 +82,6 @@ class RawTensor:
 def parse(reading: Reading, extents: list[Extent]) -> RawTensor:
     """The fields of a tensor; `extents` are its pieces, nearly always one."""
     wire = reading.wire
-    if len(extents) == 1 and (plain := _plain(reading, *extents[0])) is not None:
-        return plain
     one = RawTensor(extents[0][0], extents[-1][1])
     for entry in wire.fields(*extents[0]) if len(extents) == 1 else reading.messages(extents):
         number, kind, value, length = entry
@@ -105,32 +103,38 @@ def parse(reading: Reading, extents: list[Extent]) -> RawTensor:
     return one
 
 
-def _plain(reading: Reading, start: int, end: int) -> RawTensor | None:
-    """A tensor of dimensions, type, name and raw bytes, these at its end, as most are; None for any other."""
+def plain(reading: Reading, start: int, end: int, scope: str, name: str | None = None) -> tuple[str, StoredTensor] | None:
+    """A tensor of which there is nothing to tell, as nearly all are: dimensions, type, name, and as many raw bytes at its end as it needs.
+
+    None for any other, of which nothing is kept then. The arguments are those of `stored`.
+    """
     data, base = reading.wire.chunk(start, min(end - start, _HEAD))
-    one = RawTensor(start, end)
     at, stop = start - base, min(end - base, len(data))
+    dims: list[int] = []
+    code, own, nbytes = 0, name, -1
     try:
-        while at < stop:
+        while at < stop and nbytes < 0:
             tag, value = data[at], data[at + 1]
             at += 2
             if value > 127:
                 value, at = varint(data, at, value)
-            if tag == _DIM and len(one.dims) < reading.limits.rank and value < 1 << 63:
-                one.dims.append(value)
+            if tag == _DIM and len(dims) < reading.limits.rank and value < 1 << 63:
+                dims.append(value)
             elif tag == _CODE and value < 1 << 31:
-                one.code = value
+                code = value
             elif tag == _NAME and at + value <= stop:
-                one.name = reading.text(data[at : at + value])
+                own = name or reading.text(data[at : at + value])
                 at += value
             elif tag == _RAW:
-                one.raw = (base + at, value)
-                return one if base + at + value == end else None
+                nbytes = value
             else:
                 return None
     except (IndexError, UnreadableFile):  # the thorough way tells what is wrong
         return None
-    return one if base + at == end else None
+    shape, dtype, _, needed, kind = _type_of(reading, tuple(dims), code)
+    if own is None or dtype is None or nbytes != needed or base + at + nbytes != end:
+        return None
+    return own, reading.add(StoredTensor(reading.unique(scope + own), shape, dtype, nbytes, None, base + at, kind))
 
 
 def _less_common(reading: Reading, one: RawTensor, entry: Field) -> None:
@@ -179,10 +183,7 @@ def stored(reading: Reading, extents: list[Extent], where: str, scope: str, name
     raw = parse(reading, extents)
     own = raw.name if name is None else name
     full = reading.unique(scope + own)
-    dims = tuple(raw.dims)
-    known = reading.tensor_types.get((dims, raw.code))
-    if known is None:
-        known = reading.tensor_types[dims, raw.code] = _tensor_type(reading, dims, raw.code)
+    known = _type_of(reading, tuple(raw.dims), raw.code)
     dims, dtype, elements, needed, kind = known
     if dtype is None:
         return own, _impossible(reading, raw, full, where)
@@ -206,8 +207,15 @@ def stored(reading: Reading, extents: list[Extent], where: str, scope: str, name
     return own, reading.add(StoredTensor(full, dims, dtype, nbytes, file, offset, kind, encoding))
 
 
-def _tensor_type(reading: Reading, dims: tuple[int, ...], code: int) -> TensorType:
+def _type_of(reading: Reading, dims: tuple[int, ...], code: int) -> TensorType:
     """What dimensions and element type make; models have thousands of tensors and a few dozen of these."""
+    known = reading.tensor_types.get((dims, code))
+    if known is None:
+        known = reading.tensor_types[dims, code] = _tensor_type(reading, dims, code)
+    return known
+
+
+def _tensor_type(reading: Reading, dims: tuple[int, ...], code: int) -> TensorType:
     dtype = DTYPES.get(code)
     elements = prod(dims)
     if dtype is None or elements > reading.limits.elements or (dims and min(dims) < 0):

@@ -14,7 +14,7 @@ from modelscan.formats import onnx as reader
 from modelscan.layers.onnx.unfold import unfolded
 from modelscan.limits import DEFAULT
 from modelscan.repeats.marks import MARK, TWIN, copy_of, marked
-from modelscan.repeats.runs import runs
+from modelscan.repeats.runs import longest
 from modelscan.source import Bytes, Folder
 from tests.layers.onnx.onnx_graphs import FLOAT, derived, info, ints, model, node
 
@@ -240,13 +240,13 @@ def test_bound_sizes_are_worked_out_in_the_whole_graph(tmp_path):
 def test_the_run_begins_where_a_module_does():
     proto = chain(residual, more=[ints("axes", 2, 3)])
     graph = reader.read(_in_memory(proto), DEFAULT).graph
-    best = runs(graph)[0]
+    best = longest(graph)[0]
     assert (best.start, best.period, best.count) == (0, 7, COPIES)
     moved = onnx.ModelProto()
     moved.CopyFrom(proto)
     del moved.graph.node[:3]  # the run that is seen begins in the middle of a block
     moved.graph.node[0].input[0] = "x"
-    best = runs(reader.read(_in_memory(moved), DEFAULT).graph)[0]
+    best = longest(reader.read(_in_memory(moved), DEFAULT).graph)[0]
     assert (best.start, best.period, best.count) == (4, 7, COPIES - 1)
 
 
