@@ -95,9 +95,11 @@ def _repeated(sample: Account, layer: Layer, seen: set[Share]) -> Account:
     """The account of a layer that repeats another one."""
     rows = sample.rows
     if rows:
+        if any(_brought(claim, seen) is not row.tied for row, claim in zip(rows, layer.claims, strict=True)):
+            return account(layer, seen)  # it was the sample that brought what they share
         pairs = zip(rows, layer.specs or (), layer.claims, strict=True)
         rows = tuple([Row(spec, claim.tensor, row.verdict, None, row.copy, row.tied) for row, spec, claim in pairs])
-        seen.update([_share(claim) for claim in layer.claims])
+        seen.update([_share(claim) for row, claim in zip(rows, layer.claims, strict=True) if row.spec is not None and row.spec.counted])
     return Account(
         layer,
         sample.verdict,

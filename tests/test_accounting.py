@@ -171,3 +171,43 @@ def test_a_tensor_cut_in_parts_is_independent_when_each_part_is():
     assert (totals.total, totals.explained, totals.independent) == (8_192, 8_192, 0)
     totals = reconcile(Model("onnx", "onnx", layers=(layers[0], replace(layers[0], path="again")), tensors=(whole,))).totals
     assert totals.independent == 8_192
+
+
+def repeating(specs=DENSE, shared=(), problem=False):
+    """Three layers of which the second and the third repeat the first, and one behind them that takes what they share."""
+    layers = [
+        dense(
+            stored(f"block{index}/kernel", 128, 63 if problem and index == 0 else 64),
+            stored(f"block{index}/bias", 64),
+            *shared,
+            specs=specs,
+            name=f"block{index}",
+        )
+        for index in range(3)
+    ]
+    last = dense(*shared, specs=tuple(replace(spec, counted=True) for spec in specs[2:]), name="last")
+    tensors = tuple(dict.fromkeys(claim.tensor for layer in (*layers, last) for claim in layer.claims))
+    return Model("onnx", "onnx", layers=(*layers, last), tensors=tensors, like=(0, 0, 0, 3))
+
+
+TABLE = stored("table", 64)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        repeating(),
+        repeating((*DENSE, WeightSpec("table", (UNITS,), "float32", counted=False)), (TABLE,)),
+        repeating((*DENSE, WeightSpec("table", (UNITS,), "float32")), (TABLE,)),
+        repeating((WeightSpec("kernel", (dim("inputs", None), UNITS)), DENSE[1])),
+        repeating((*DENSE, WeightSpec("gamma", (UNITS,), optional=True))),
+        repeating(problem=True),
+    ],
+    ids=["own", "shared, counted later", "shared, counted at once", "unattested", "optional", "disagreeing"],
+)
+def test_a_layer_that_repeats_another_has_the_account_that_it_has_alone(model):
+    if not model.layers[-1].claims:
+        model = replace(model, layers=model.layers[:-1], like=model.like[:-1])
+    once, each = reconcile(model), reconcile(replace(model, like=()))
+    assert once == each
+    assert once.totals.total is not None
