@@ -7,7 +7,7 @@ that was left out has these layers, too, under its own names and with its own st
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,13 +17,13 @@ from modelscan.repeats import FIRST, LAST, MARK, SAMPLE, TWIN, Fold
 from modelscan.repeats.marks import Variable
 
 Layers = tuple[Layer, ...]
+Maker = Callable[[int], Any]
+"""Gives what a template says for a copy, told by how many copies it is behind the sample."""
 Number = Callable[["re.Match[str]"], str]
 """What stands in the place of a mark."""
 
 
-def unfolded(
-    fold: Fold, layers: tuple[Layer, ...], tensors: Mapping[str, StoredTensor]
-) -> tuple[tuple[Layer, ...], tuple[int, ...]] | None:
+def unfolded(fold: Fold, layers: Layers, tensors: Mapping[str, StoredTensor]) -> tuple[Layers, tuple[int, ...]] | None:
     """The layers of the whole graph in their order, and for each the place of the one that it repeats or its own (`Model.like`).
 
     None where the layers of the kept copies are not alike, or do not follow one another.
@@ -44,12 +44,12 @@ def unfolded(
         if len(span) <= LAST or not _alike(span[SAMPLE], span[TWIN]):
             return None
         found.extend(_moved(layer, here, tensors) for copy in (FIRST, SAMPLE, TWIN) for layer in span[copy])
-        write = _Writer(variables, tensors).compiled(span[SAMPLE])
+        makers = [(layer, _maker(layer, variables, tensors)) for layer in span[SAMPLE]]
         size = len(span[SAMPLE])
         begin = len(found) - size - len(span[TWIN])
         for behind in range(LAST - SAMPLE, LAST - SAMPLE + left):
             like.update(zip(range(len(found), len(found) + size), range(begin, begin + size), strict=True))
-            found.extend(write(behind))
+            found.extend([layer if make is None else make(behind) for layer, make in makers])
         found.extend(_moved(layer, end, tensors) for layer in span[LAST])
     if len({layer.path for layer in found}) < len(found):
         return None
@@ -124,69 +124,43 @@ def _of_kind(tensor: StoredTensor, like: StoredTensor) -> StoredTensor:
     return tensor if tensor.kind is like.kind else replace(tensor, kind=like.kind)
 
 
-class _Writer:
-    """Compiles what writes the sample's layers out for another copy, as one expression: a large model has hundreds of thousands of objects.
-
-    The source is made of names that are made up here and of numbers; whatever a file says is a value that a name stands for.
-    """
-
-    def __init__(self, variables: tuple[Variable, ...], tensors: Mapping[str, StoredTensor]) -> None:
-        self._variables = variables
-        self._scope: dict[str, Any] = {"_tensor": lambda name, like: _of_kind(tensors[name], like)}
-        self._known: dict[int, str] = {}
-
-    def compiled(self, layers: list[Layer]) -> Callable[[int], list[Layer]]:
-        """Gives the layers of the copy that is so many behind the sample."""
-        inner = ", ".join(self._written(layer) or self._name(layer) for layer in layers)
-        function: Callable[[int], list[Layer]] = eval(f"lambda behind: [{inner}]", self._scope)  # noqa: S307 - see above
-        return function
-
-    def _name(self, value: Any) -> str:
-        """A name for a value that is the same for all copies."""
-        name = self._known.get(id(value))
-        if name is None:
-            name = self._known[id(value)] = f"_{len(self._known)}"
-            self._scope[name] = value
-        return name
-
-    def _written(self, one: Any) -> str | None:
-        """The expression for a part of a layer; None where it is the same for all copies."""
-        if isinstance(one, str):
-            return self._text(one)
-        if isinstance(one, StoredTensor):
-            text = self._text(one.name)
-            return None if text is None else f"_tensor({text}, {self._name(one)})"
-        if isinstance(one, dict):
-            values = self._parts(list(one.values()))
-            return (
-                None
-                if values is None
-                else "{" + ", ".join(f"{self._name(key)}: {value}" for key, value in zip(one, values, strict=True)) + "}"
-            )
-        if isinstance(one, tuple):
-            values = self._parts(one)
-            return None if values is None else f"({', '.join(values)},)"
-        if hasattr(one, "__dataclass_fields__"):
-            values = self._parts([getattr(one, name) for name in one.__dataclass_fields__])
-            return None if values is None else f"{self._name(type(one))}({', '.join(values)})"
+def _maker(one: Any, variables: tuple[Variable, ...], tensors: Mapping[str, StoredTensor]) -> Maker | None:
+    """What writes a part of the sample's layers for other copies; None where it is the same for all."""
+    if isinstance(one, str):
+        return _text(one, variables)
+    if isinstance(one, StoredTensor):
+        name = _text(one.name, variables)
+        return None if name is None else lambda behind: _of_kind(tensors[name(behind)], one)
+    if isinstance(one, dict):
+        inner = _maker(tuple(one.values()), variables, tensors)
+        names = tuple(one)
+        return None if inner is None else lambda behind: dict(zip(names, inner(behind), strict=True))
+    record = hasattr(one, "__dataclass_fields__")
+    if not record and not isinstance(one, tuple):
         return None
+    parts = [getattr(one, name) for name in one.__dataclass_fields__] if record else list(one)
+    makers = [(place, make) for place, part in enumerate(parts) if (make := _maker(part, variables, tensors)) is not None]
+    if not makers:
+        return None
+    kind = type(one)
 
-    def _parts(self, parts: Sequence[Any]) -> list[str] | None:
-        written = [self._written(part) for part in parts]
-        if not any(written):
-            return None
-        return [self._name(part) if text is None else text for part, text in zip(parts, written, strict=True)]
+    def made(behind: int) -> Any:
+        filled = parts.copy()
+        for place, make in makers:
+            filled[place] = make(behind)
+        return kind(*filled) if record else tuple(filled)
 
-    def _text(self, text: str) -> str | None:
-        pieces: list[str] = []
-        at = 0
-        for mark in MARK.finditer(text):
-            if mark.start() > at:
-                pieces.append(self._name(text[at : mark.start()]))
-            pieces.append(f"{self._name(self._variables[int(mark[2])])}[behind + {int(mark[1])}]")
-            at = mark.end()
-        if not pieces:
-            return None
-        if at < len(text):
-            pieces.append(self._name(text[at:]))
-        return " + ".join(pieces)
+    return made
+
+
+def _text(text: str, variables: tuple[Variable, ...]) -> Callable[[int], str] | None:
+    """What writes a text with marks for other copies."""
+    marks = list(MARK.finditer(text))
+    columns = [(variables[int(mark[2])], int(mark[1])) for mark in marks]
+    if not marks:
+        return None
+    if len(marks) == 1:
+        (numbers, copy), before, after = columns[0], text[: marks[0].start()], text[marks[0].end() :]
+        return lambda behind: before + numbers[copy + behind] + after
+    form = MARK.sub("%s", text.replace("%", "%%"))
+    return lambda behind: form % tuple([numbers[copy + behind] for numbers, copy in columns])
