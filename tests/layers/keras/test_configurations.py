@@ -37,7 +37,8 @@ def disagreements(case: Case, folder) -> list[str]:
     if model is None:
         return ["refused"]
     layer = model.layers[-1]
-    found = []
+    found: list[str] = []
+    saved = 0
     for ending in (".keras", ".h5"):
         path = folder / f"model{ending}"
         try:
@@ -46,6 +47,7 @@ def disagreements(case: Case, folder) -> list[str]:
                 model.save(path)
         except (ValueError, TypeError, NotImplementedError):
             continue
+        saved += 1
         report = modelscan.inspect(path)
         ours = next(one for one in report.layers if one.name == layer.name)
         found += compared(f"{ending} parameters", ours.parameters, layer.count_params())
@@ -58,7 +60,7 @@ def disagreements(case: Case, folder) -> list[str]:
         if ours.verdict not in ("match", "empty"):
             found.append(f"{ending} verdict {ours.verdict}: {[one.problem for one in ours.weights if one.problem]}")
         found += [f"{ending} {one.code} {one.message}" for one in report.findings if one.severity != "info"]
-    return found
+    return found if saved else ["refused"]
 
 
 def size(variable) -> int:
