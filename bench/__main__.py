@@ -190,6 +190,7 @@ def onnx_contests() -> list[Contest]:
         "1.9 GB embedded": onnx_model("embedded", "embedded.onnx", "--gigabytes", "1.9"),
         "8 GB external": onnx_model("external", "external.onnx", "--gigabytes", "8"),
         "20,000 nodes": onnx_model("nodes", "nodes_20000.onnx", "--count", "20000"),
+        "20,000 nodes, no block like another": onnx_model("varied", "varied_20000.onnx", "--count", "20000"),
         "50,000 initializers": onnx_model("initializers", "initializers_50000.onnx", "--count", "50000"),
     }
     found = []

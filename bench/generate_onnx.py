@@ -3,6 +3,7 @@
     python bench/generate_onnx.py embedded OUT.onnx --gigabytes 1.9
     python bench/generate_onnx.py external OUT.onnx --gigabytes 8
     python bench/generate_onnx.py nodes OUT.onnx --count 20000
+    python bench/generate_onnx.py varied OUT.onnx --count 20000
     python bench/generate_onnx.py initializers OUT.onnx --count 50000
 
 The wire format is written by hand: the onnx package would need the payloads in memory.
@@ -12,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 from collections.abc import Iterator
+from math import prod
 
 Piece = bytes | int
 """Bytes, or a number of zero bytes that become a hole."""
@@ -94,23 +97,27 @@ def dense_model(count: int, width: int, location: str | None = None) -> list[Pie
     return model(graph)
 
 
-def node_model(count: int) -> list[Piece]:
-    """A chain of `count` nodes: Gemm-like blocks of five operators with two small tensors each."""
+def node_model(count: int, varied: bool = False) -> list[Piece]:
+    """A chain of `count` nodes: Gemm-like blocks of five operators with two small tensors each, all alike or each of another width."""
     graph: list[Piece] = []
     tensors: list[Piece] = []
     before = "input"
+    draw = random.Random(count)
+    widths = [draw.randrange(4, 36) if varied else 4 for _ in range(count // 5 + 2)]
     for index in range(count):
         kind, name, after = index % 5, f"/block.{index // 5}", f"v{index}"
         if kind in (0, 1):
             key = f"block.{index // 5}.{'weight' if kind == 0 else 'bias'}"
             graph += node("MatMul" if kind == 0 else "Add", [before, key], after, f"{name}/{'MatMul' if kind == 0 else 'Add'}")
-            shape = (4, 4) if kind == 0 else (4,)
-            tensors += tensor(key, shape, raw(4 * 4 ** len(shape)))
+            inputs, units = widths[index // 5 : index // 5 + 2]
+            shape = (inputs, units) if kind == 0 else (units,)
+            tensors += tensor(key, shape, raw(4 * prod(shape)))
         else:
             op = ("Relu", "Sigmoid", "Tanh")[kind - 2]
             graph += node(op, [before], after, f"{name}/{op}")
         before = after
-    return model([*graph, text(2, "generated"), *tensors, *value(11, "input", ("N", 4)), *value(12, before, ("N", 4))])
+    ends = [*value(11, "input", ("N", widths[0])), *value(12, before, ("N", widths[(count - 1) // 5 + 1]))]
+    return model([*graph, text(2, "generated"), *tensors, *ends])
 
 
 def convolution_model(count: int) -> list[Piece]:
@@ -156,7 +163,7 @@ def external(path: str, gigabytes: float) -> None:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("kind", choices=("embedded", "external", "nodes", "initializers"))
+    arguments.add_argument("kind", choices=("embedded", "external", "nodes", "varied", "initializers"))
     arguments.add_argument("path")
     arguments.add_argument("--gigabytes", type=float, default=1.9)
     arguments.add_argument("--count", type=int, default=20_000)
@@ -166,8 +173,8 @@ def main() -> None:
             embedded(given.path, given.gigabytes)
         case "external":
             external(given.path, given.gigabytes)
-        case "nodes":
-            write(given.path, node_model(given.count))
+        case "nodes" | "varied":
+            write(given.path, node_model(given.count, given.kind == "varied"))
         case _:
             write(given.path, convolution_model(given.count))
 
