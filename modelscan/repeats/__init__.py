@@ -93,6 +93,9 @@ def fold(graph: Graph) -> Fold | None:
         return None
     if any(tensor.name != name for table in (graph.initializers, graph.constants) for name, tensor in table.items()):
         return None  # a name was given twice
+    said = chain.from_iterable((node.name, *node.inputs, *node.outputs, *node.metadata.values()) for node in graph.nodes)
+    if not free_of_marks(chain(said, graph.initializers)):
+        return None
     for run in longest(graph):
         if run.saves(KEPT) < LEAST:
             continue
@@ -100,13 +103,12 @@ def fold(graph: Graph) -> Fold | None:
         if copies.run.saves(KEPT) < LEAST or not copies.closed():
             continue
         names = marked(copies.names)
-        found = None if names is None else _folded(copies, names)
-        if found is not None:
-            return found
+        if names is not None:
+            return _folded(copies, names)
     return None
 
 
-def _folded(copies: Copies, marks: Marked) -> Fold | None:
+def _folded(copies: Copies, marks: Marked) -> Fold:
     graph, run, names = copies.graph, copies.run, marks.names
     places = (*copies.made, *copies.stored)
     dropped = {one[place] for one in copies.names[LAST + 1 : -1] for place in places}
@@ -118,9 +120,6 @@ def _folded(copies: Copies, marks: Marked) -> Fold | None:
     for node in _titled(graph, run.end - run.period, run.end):
         nodes.append(replace(node, inputs=tuple([next(taken) for _ in node.inputs]), offset=None))
     nodes.extend(_titled(graph, run.end, len(graph.nodes)))
-    said = chain.from_iterable((node.name, *node.inputs, *node.outputs, *node.metadata.values()) for node in graph.nodes)
-    if not free_of_marks(chain(said, graph.initializers)):
-        return None
 
     def kept(table: Mapping[str, Any]) -> dict[str, Any]:
         return {

@@ -10,9 +10,9 @@ from modelscan.repeats.runs import NUMBERS
 
 FIRST, SAMPLE, TWIN, LAST = 1, 2, 3, 4
 """Of the copies with marks: the first, the one that stands for all, the one that must be like it, the last."""
-MARK = re.compile(r"90909([1-4])(\d{5})(?!\d)")
+_HINT = "9090909090"
+MARK = re.compile(_HINT + r"([1-4])([0-9]{5})(?![0-9])")
 """A copy and a variable. Digits, since digits stand there in the file's own names."""
-_HINT = "90909"
 _MOST = 100_000
 """Variables that a mark has room for."""
 _LONGEST = 4096
