@@ -93,8 +93,7 @@ def fold(graph: Graph) -> Fold | None:
         return None
     if any(tensor.name != name for table in (graph.initializers, graph.constants) for name, tensor in table.items()):
         return None  # a name was given twice
-    said = chain.from_iterable((node.name, *node.inputs, *node.outputs, *node.metadata.values()) for node in graph.nodes)
-    if not free_of_marks(chain(said, graph.initializers)):
+    if not free_of_marks(_texts(graph)):
         return None
     for run in longest(graph):
         if run.saves(KEPT) < LEAST:
@@ -106,6 +105,21 @@ def fold(graph: Graph) -> Fold | None:
         if names is not None:
             return _folded(copies, names)
     return None
+
+
+def _texts(graph: Graph) -> Iterator[str]:
+    """Whatever the file says that can show up in a result: names, operators, attributes, symbolic dimensions."""
+    yield from (graph.name, *graph.initializers, *graph.kinds.values())
+    for info in (*graph.inputs, *graph.outputs, *graph.declared.values()):
+        yield info.name
+        yield from (size for size in info.shape or () if isinstance(size, str))
+    for node in graph.nodes:
+        yield from (node.name, node.op, node.domain, *node.inputs, *node.outputs, *node.metadata.values())
+        for name, value in node.attributes.items():
+            yield name
+            first = value[0] if isinstance(value, tuple) and value else value
+            if not isinstance(first, int | float):
+                yield repr(value)
 
 
 def _folded(copies: Copies, marks: Marked) -> Fold:

@@ -37,9 +37,9 @@ def copy_of(name: str) -> int | None:
     return None if found is None else int(found[1])
 
 
-def free_of_marks(names: Iterable[str]) -> bool:
-    """Whether no name of the file looks like a mark."""
-    return _HINT not in "\n".join(names)
+def free_of_marks(texts: Iterable[str]) -> bool:
+    """Whether nothing that the file says looks like a mark."""
+    return not any(_HINT in text for text in texts)
 
 
 def marked(names: Sequence[tuple[str, ...]]) -> Marked | None:

@@ -223,8 +223,36 @@ def test_layers_whose_names_have_no_number_are_not_lost(tmp_path, monkeypatch):
     assert len([layer for layer in folded.layers if layer.claims]) == COPIES
 
 
-def test_a_file_whose_names_look_like_marks_is_not_folded(tmp_path, monkeypatch):
-    folded, whole = both(chain(lambda index, before: dense(index, before, "b{}/9090909090100001/")), tmp_path, monkeypatch)
+LIKE_A_MARK = "9090909090199999"
+
+
+def named_like_a_mark(proto):
+    proto.graph.node[7].name = f"b/{LIKE_A_MARK}"
+
+
+def operator_like_a_mark(proto):
+    proto.graph.node.append(node(LIKE_A_MARK, [proto.graph.output[0].name], ["after"], domain="own"))
+
+
+def attribute_like_a_mark(proto):
+    proto.graph.node.append(node("Clip", [proto.graph.output[0].name], ["after"], mode=LIKE_A_MARK, modes=[LIKE_A_MARK]))
+
+
+def dimension_like_a_mark(proto):
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param = LIKE_A_MARK
+
+
+def exporter_note_like_a_mark(proto):
+    proto.graph.node[0].metadata_props.add(key="namespace", value=f": Model/{LIKE_A_MARK}: Block/fc: Linear")
+
+
+@pytest.mark.parametrize(
+    "spoil", [named_like_a_mark, operator_like_a_mark, attribute_like_a_mark, dimension_like_a_mark, exporter_note_like_a_mark]
+)
+def test_a_file_that_says_what_looks_like_a_mark_is_not_folded(spoil, tmp_path, monkeypatch):
+    proto = chain(dense)
+    spoil(proto)
+    folded, whole = both(proto, tmp_path, monkeypatch)
     assert folded.graph.folded is None
     assert_same(folded, whole)
 
