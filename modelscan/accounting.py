@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from modelscan import dtypes
 from modelscan.formula import Formula
 from modelscan.formula import elements as elements_of
 from modelscan.model import FLOATING, Account, Claim, Kind, Layer, Model, Row, StoredTensor, Totals, Verdict, WeightSpec, shape_text
 from modelscan.records import record
+from modelscan.series import Repeat, parts_of, series
 from modelscan.sums import GRAVITY, TensorId, bytes_in_attributes, bytes_of, identity, known_sum, totals, with_subtotals
 
 Share = tuple[TensorId, str | None]
@@ -24,7 +26,7 @@ Share = tuple[TensorId, str | None]
 class Accounts:
     """The reconciliation of a whole model."""
 
-    accounts: tuple[Account, ...]
+    accounts: Sequence[Account]
     unclaimed: tuple[StoredTensor, ...]
     """Stored weights that no layer claims."""
     totals: Totals
@@ -33,16 +35,14 @@ class Accounts:
 def reconcile(model: Model) -> Accounts:
     """Accounts of all layers in their order, what is left over, and the totals."""
     seen: set[Share] = set()
-    own: list[Account] = []
-    alike: dict[int, bool] = {}
-    for place, layer in enumerate(model.layers):
-        sample = model.like[place] if model.like else place
-        if sample != place and sample not in alike:
-            alike[sample] = _serves(own[sample])
-        own.append(_repeated(own[sample], layer, seen) if sample != place and alike[sample] else account(layer, seen))
-    claimed = {identity(claim.tensor) for layer in model.layers for claim in layer.claims}
-    unclaimed = tuple(t for t in model.tensors if t.kind is Kind.WEIGHT and identity(t) not in claimed)
-    return Accounts(tuple(with_subtotals(own)), unclaimed, totals(model, own, unclaimed))
+    own: list[Account | Repeat[Account]] = []
+    for part in parts_of(model.layers):
+        if isinstance(part, Repeat):
+            own.extend(_repeated(part, own, seen))
+        else:
+            own.append(account(part, seen))
+    figures, unclaimed = totals(model, own)
+    return Accounts(series(with_subtotals(own)), unclaimed, figures)
 
 
 def _share(claim: Claim) -> Share:
@@ -80,39 +80,42 @@ def account(layer: Layer, seen: set[Share] | None = None) -> Account:
     return _judged(layer, specs, tuple(rows))
 
 
-def _serves(sample: Account) -> bool:
-    """Whether the account of one layer can be written for those that repeat it: all agrees, a row for each spec and claim."""
-    layer, rows = sample.layer, sample.rows
-    if layer.specs is None or not len(layer.specs) == len(layer.claims) == len(rows):
-        return False
-    return all(
-        row.problem is None and row.spec is spec and row.tensor is claim.tensor
-        for row, spec, claim in zip(rows, layer.specs, layer.claims, strict=True)
-    )
+def _repeated(layers: Repeat[Layer], before: Sequence[Account | Repeat[Account]], seen: set[Share]) -> Iterator[Account | Repeat[Account]]:
+    """The accounts of layers that repeat others: as one repeat, where those of the sample are the same as those of the block behind it.
+
+    Args:
+        layers: the copies.
+        before: the accounts of all layers before them.
+        seen: as for `account`.
+    """
+    size = len(layers.sample)
+    sample, twin = before[-2 * size : -size], before[-size:]
+    if [_figures(one) for one in sample] != [_figures(one) for one in twin]:  # what they share is brought by one of them
+        yield from (account(layer, seen) for layer in layers.items())
+        return
+    accounts = tuple([one for one in sample if isinstance(one, Account)])
+    for layer in (layers.item(place, layers.count - 1) for place in range(size)):
+        account(layer, seen)  # for whoever comes behind the last copy
+    yield Repeat(accounts, layers.count, lambda one, place, copy: _again(one, layers.item(place, copy)), layers.columns)
 
 
-def _repeated(sample: Account, layer: Layer, seen: set[Share]) -> Account:
+def _figures(one: Account | Repeat[Account]) -> Any:
+    """What copies have in common of an account; nothing of what is no single one, which is equal to nothing."""
+    if isinstance(one, Repeat):
+        return object()
+    rows = [(row.verdict, row.problem, row.copy, row.tied) for row in one.rows]
+    return one.verdict, rows, one.parameters, one.trainable, one.non_trainable, one.tied, one.logical, one.macs, one.nbytes
+
+
+def _again(sample: Account, layer: Layer) -> Account:
     """The account of a layer that repeats another one."""
-    rows = sample.rows
-    if rows:
-        if any(_brought(claim, seen) is not row.tied for row, claim in zip(rows, layer.claims, strict=True)):
-            return account(layer, seen)  # it was the sample that brought what they share
-        pairs = zip(rows, layer.specs or (), layer.claims, strict=True)
-        rows = tuple([Row(spec, claim.tensor, row.verdict, None, row.copy, row.tied) for row, spec, claim in pairs])
-        seen.update([_share(claim) for row, claim in zip(rows, layer.claims, strict=True) if row.spec is not None and row.spec.counted])
-    return Account(
-        layer,
-        sample.verdict,
-        sample.formula,
-        rows,
-        sample.parameters,
-        sample.trainable,
-        sample.non_trainable,
-        sample.tied,
-        sample.logical,
-        sample.macs,
-        sample.nbytes,
+    own = account(layer)
+    rows = (
+        own.rows
+        if sample.rows == own.rows
+        else tuple([replace(row, tied=as_in.tied) for row, as_in in zip(own.rows, sample.rows, strict=True)])
     )
+    return replace(sample, layer=layer, formula=own.formula, rows=rows)
 
 
 def _solve(specs: Iterable[WeightSpec], claims: dict[str, list[Claim]]) -> tuple[WeightSpec, ...]:

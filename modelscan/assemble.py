@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from modelscan.accounting import Accounts
 from modelscan.census import operators
 from modelscan.formula import Formula, Symbol
-from modelscan.ledger import FindingReport, LayerReport, ModelReport, Parameters, TensorReport, WeightReport, Weights
+from modelscan.ledger import FindingReport, LayerReport, ModelReport, Parameters, TensorReport, WeightReport
 from modelscan.model import FLOATING, Account, Finding, Model, Row, StoredTensor, TensorInfo, Totals, WeightSpec
+from modelscan.series import Made, Repeat, parts_of, series
 from modelscan.sums import TensorId, embedded_bytes, identity
 from modelscan.targets.loading import loads_in
 from modelscan.targets.onnxruntime import oldest_release
@@ -51,7 +52,7 @@ def _ledger(model: Model, accounts: Accounts, figures: Mapping[TensorId, Statist
     return {
         "inputs": tuple(_tensor(one) for one in model.inputs),
         "outputs": tuple(_tensor(one) for one in model.outputs),
-        "layers": tuple(_layer(one, figures) for one in accounts.accounts),
+        "layers": _layers(accounts.accounts, figures),
         "unclaimed": tuple(_weight(Row(None, one), figures) for one in accounts.unclaimed),
         "facts": {**model.facts, **_census(model)},
     }
@@ -96,6 +97,16 @@ def _parameters(totals: Totals) -> Parameters:
     )
 
 
+def _layers(accounts: Sequence[Account], figures: Mapping[TensorId, Statistics]) -> Sequence[LayerReport]:
+    return series([_copies(part, figures) if isinstance(part, Repeat) else _layer(part, figures) for part in parts_of(accounts)])
+
+
+def _copies(accounts: Repeat[Account], figures: Mapping[TensorId, Statistics]) -> Repeat[LayerReport]:
+    """The reports on copies: put together for those that are looked at."""
+    sample = tuple([_layer(one, figures) for one in accounts.sample])
+    return Repeat(sample, accounts.count, lambda _, place, copy: _layer(accounts.item(place, copy), figures), accounts.columns)
+
+
 def _layer(account: Account, figures: Mapping[TensorId, Statistics]) -> LayerReport:
     layer, formula = account.layer, account.formula
     has_formula = formula is not None and bool(formula.terms)
@@ -114,7 +125,7 @@ def _layer(account: Account, figures: Mapping[TensorId, Statistics]) -> LayerRep
         formula=formula.symbolic if formula is not None and has_formula else None,
         formula_values=formula.numeric if formula is not None and has_formula else None,
         verdict=str(account.verdict),
-        weights=Weights(partial(_weights, account.rows, figures)) if account.rows else (),
+        weights=Made(partial(_weights, account.rows, figures)) if account.rows else (),
         container=layer.container,
         tied=account.tied,
         logical=account.logical,

@@ -7,14 +7,15 @@ strings, numbers and containers, so that they travel between processes as JSON a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, fields, replace
 from functools import partial
 from math import isfinite
-from typing import Any, Self, overload
+from typing import Any, Self
 
 from modelscan.model import Finding, Severity, Shape, Verdict
 from modelscan.records import record
+from modelscan.series import Made
 
 SCHEMA_VERSION = "1.0"
 
@@ -40,7 +41,7 @@ class Plain:
 
 def _fields(value: Any) -> dict[str, Any] | list[Any]:
     """What the JSON encoder is told of an object that it does not know."""
-    if isinstance(value, Weights):
+    if isinstance(value, Made):
         return list(value)
     if not isinstance(value, Plain):
         raise TypeError(f"{type(value).__name__} is no plain data")
@@ -79,7 +80,7 @@ def _to_json(value: Any) -> Any:
         return value if isfinite(value) else None  # JSON has no word for NaN and the infinities, which a file may hold anywhere
     if isinstance(value, Plain):
         return value.to_dict()
-    if isinstance(value, tuple | list | Weights):
+    if isinstance(value, tuple | list | Made):
         return [_to_json(one) for one in value]
     if isinstance(value, Mapping):
         return {str(key): _to_json(one) for key, one in value.items()}
@@ -132,52 +133,6 @@ class WeightReport(Plain):
     counted: bool = True
     statistics: Mapping[str, float | int | None] | None = None
     """Of the values, where they were read: elements, nans, infinities, zeros, subnormals, minimum, maximum, mean, deviation."""
-
-
-class Weights(Sequence[WeightReport]):
-    """The weights of a layer, put together when they are first looked at: of a large model, the table shows none of them.
-
-    In everything else they are the tuple that `make` gives.
-    """
-
-    __slots__ = ("_found", "_make")
-
-    def __init__(self, make: Callable[[], tuple[WeightReport, ...]]) -> None:
-        self._make = make
-        self._found: tuple[WeightReport, ...] | None = None
-
-    def _all(self) -> tuple[WeightReport, ...]:
-        if self._found is None:
-            self._found = self._make()
-            del self._make
-        return self._found
-
-    @overload
-    def __getitem__(self, place: int) -> WeightReport: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> tuple[WeightReport, ...]: ...
-
-    def __getitem__(self, place: int | slice) -> WeightReport | tuple[WeightReport, ...]:
-        return self._all()[place]
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def __iter__(self) -> Iterator[WeightReport]:
-        return iter(self._all())
-
-    def __eq__(self, other: object) -> bool:
-        return self._all() == (other._all() if isinstance(other, Weights) else other)
-
-    def __hash__(self) -> int:
-        return hash(self._all())
-
-    def __repr__(self) -> str:
-        return repr(self._all())
-
-    def __reduce__(self) -> tuple[type, tuple[tuple[WeightReport, ...]]]:
-        return tuple, (self._all(),)
 
 
 @record(frozen=True, slots=True)
@@ -260,7 +215,7 @@ class ModelReport(Plain):
     parameters: Parameters = field(default_factory=Parameters)
     weight_bytes: int = 0
     macs: int | None = None
-    layers: tuple[LayerReport, ...] = ()
+    layers: Sequence[LayerReport] = ()
     findings: tuple[FindingReport, ...] = ()
     unclaimed: tuple[WeightReport, ...] = ()
     """Stored weights that no layer claims."""

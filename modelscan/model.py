@@ -7,7 +7,7 @@ reconciles the two into an `Account` per layer; rules make `Finding`s; `ledger` 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from enum import StrEnum
 from math import prod
@@ -234,11 +234,8 @@ class Model:
     """`framework`, `version` and whatever else the file says of its writer."""
     inputs: tuple[TensorInfo, ...] = ()
     outputs: tuple[TensorInfo, ...] = ()
-    layers: tuple[Layer, ...] = ()
-    """In the order of the framework's own summary; a container before its layers."""
-    like: tuple[int, ...] = ()
-    """By layer, the place of the earlier one that it repeats, the same in all but names and stored tensors, or its own place; empty
-    where nothing was found to repeat."""
+    layers: Sequence[Layer] = ()
+    """In the order of the framework's own summary; a container before its layers. A `series.Series` where blocks repeat."""
     tensors: tuple[StoredTensor, ...] = ()
     """Everything stored, claimed by a layer or not, optimizer state and constants included."""
     observations: tuple[Observation, ...] = ()

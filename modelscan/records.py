@@ -73,7 +73,8 @@ def _tuple_of(*names: str) -> Any:
 
 def _new(plain: type, fields: dict[str, Any], slots: tuple[str, ...]) -> Any:
     """The one method that is worth compiling: it runs for every object, with names and defaults of its own."""
-    twin = type(plain)(plain.__name__, plain.__bases__, {"__slots__": slots, "__setattr__": object.__setattr__})
+    generic = {name: value for name, value in vars(plain).items() if name == "__orig_bases__"}
+    twin = type(plain)(plain.__name__, plain.__bases__, {"__slots__": slots, "__setattr__": object.__setattr__, **generic})
     scope: dict[str, Any] = {"_make": object.__new__, "_twin": twin, "_missing": _MISSING}
     parameters, lines = ["_class"], []
     for name, one in fields.items():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from math import prod
 from operator import attrgetter
 
 from modelscan import dtypes
 from modelscan.model import Account, Kind, Model, Row, StoredTensor, Totals, Verdict
+from modelscan.series import Repeat, claimed
 
 GRAVITY = (Verdict.MISSING, Verdict.MISMATCH, Verdict.EXTRA)
 """What is wrong with a layer, the gravest first."""
@@ -15,33 +19,63 @@ TensorId = tuple[str | None, str]
 
 identity: Callable[[StoredTensor], TensorId] = attrgetter("file", "name")
 """What makes two claims the same stored tensor: its file and its full name."""
+_SORT = attrgetter("kind", "dtype", "shape")
+"""What sums ask of a stored tensor."""
 
 
-def with_subtotals(accounts: list[Account]) -> Iterator[Account]:
+Part = Account | Repeat[Account]
+Levels = dict[int, list[tuple[Account, int]]]
+"""By depth, accounts that no container has taken yet, and how often each is there."""
+
+
+def with_subtotals(accounts: Sequence[Part]) -> list[Part]:
     """Containers with the sums over the layers below them and what they hold themselves; one pass from the end."""
-    done: list[Account] = []
-    open_levels: dict[int, list[Account]] = {}
-    for found in reversed(accounts):
-        one, depth = found, found.layer.depth
-        parts = [child for level in [level for level in open_levels if level > depth] for child in open_levels.pop(level)]
-        if one.layer.container:
-            parts.append(one)
-            one = Account(
-                one.layer,
-                _worst({part.verdict for part in parts}),
-                one.formula,
-                one.rows,
-                known_sum([part.parameters if part.parameters is None else part.parameters - part.tied for part in parts]),
-                known_sum([_without_tied(part, True) for part in parts]),
-                known_sum([_without_tied(part, False) for part in parts]),
-                tied=0,
-                logical=one.logical,
-                macs=known_sum([part.macs for part in parts]),
-                nbytes=sum([part.nbytes for part in parts]),
-            )
-        open_levels.setdefault(depth, []).append(one)
-        done.append(one)
-    return reversed(done)
+    done: list[Part] = []
+    levels: Levels = {}
+    for part in reversed(accounts):
+        if not isinstance(part, Repeat):
+            done.append(_summed(part, levels))
+        elif _self_contained(part, done):
+            inside: Levels = {}
+            sample = [_summed(one, inside) for one in reversed(part.sample)]
+            for depth, held in inside.items():
+                levels.setdefault(depth, []).extend([(one, times * part.count) for one, times in held])
+            done.append(replace(part, sample=tuple(reversed(sample))))
+        else:
+            done.extend([_summed(one, levels) for one in reversed(list(part.items()))])
+    return done[::-1]
+
+
+def _self_contained(part: Repeat[Account], behind: Sequence[Part]) -> bool:
+    """Whether what the containers of a copy hold ends with it; `behind` are the accounts behind the last copy, from the end."""
+    depths = [one.layer.depth for one in part.sample]
+    if not any(one.layer.container for one in part.sample):
+        return True
+    follows = behind[-1] if behind else None
+    return min(depths) == depths[0] and (follows is None or (isinstance(follows, Account) and follows.layer.depth <= depths[0]))
+
+
+def _summed(one: Account, levels: Levels) -> Account:
+    """The account, that of a container with its sums; it takes what is deeper than itself out of `levels`, and stands there then."""
+    depth = one.layer.depth
+    parts = [held for level in [level for level in levels if level > depth] for held in levels.pop(level)]
+    if one.layer.container:
+        parts.append((one, 1))
+        one = Account(
+            one.layer,
+            _worst({part.verdict for part, _ in parts}),
+            one.formula,
+            one.rows,
+            _product_sum((part.parameters if part.parameters is None else part.parameters - part.tied, times) for part, times in parts),
+            _product_sum((_without_tied(part, True), times) for part, times in parts),
+            _product_sum((_without_tied(part, False), times) for part, times in parts),
+            tied=0,
+            logical=one.logical,
+            macs=_product_sum((part.macs, times) for part, times in parts),
+            nbytes=sum([part.nbytes * times for part, times in parts]),
+        )
+    levels.setdefault(depth, []).append((one, 1))
+    return one
 
 
 def _worst(found: set[Verdict]) -> Verdict:
@@ -58,10 +92,15 @@ def known_sum(values: Iterable[int | None]) -> int | None:
     return total
 
 
+def _product_sum(values: Iterable[tuple[int | None, int]]) -> int | None:
+    """The sum of products, None where a factor is unknown."""
+    return known_sum(None if value is None else value * times for value, times in values)
+
+
 def bytes_of(tensors: Iterable[StoredTensor]) -> int:
     """Bytes of the payloads, each once."""
-    unique = {identity(tensor): tensor for tensor in tensors}
-    return sum(size_in_bytes(tensor) for tensor in unique.values())
+    held = tuple(tensors)
+    return sum(map(size_in_bytes, dict(zip(map(identity, held), held, strict=True)).values()))
 
 
 def size_in_bytes(tensor: StoredTensor) -> int:
@@ -82,45 +121,56 @@ def bytes_in_attributes(rows: Iterable[Row]) -> int:
     return sum(embedded_bytes(row) or 0 for row in rows)
 
 
-def totals(model: Model, accounts: Sequence[Account], unclaimed: tuple[StoredTensor, ...]) -> Totals:
-    """The totals of a model; `accounts` are those of its layers without subtotals."""
-    explained, independent = _explained(accounts)
-    weights: list[StoredTensor] = []
+def totals(model: Model, accounts: Sequence[Part]) -> tuple[Totals, tuple[StoredTensor, ...]]:
+    """The totals of a model, and its stored weights that no layer claims; `accounts` are those of its layers without subtotals."""
     by_kind: dict[Kind, int] = dict.fromkeys(Kind, 0)
     by_dtype: dict[str, int] = {}
-    agreeing = alone = 0
-    for tensor in model.tensors:
-        elements, kind = tensor.elements, tensor.kind
+    for (kind, dtype, shape), times in Counter(map(_SORT, model.tensors)).items():
+        elements = prod(shape) * times
         by_kind[kind] += elements
         if kind is Kind.WEIGHT:
-            weights.append(tensor)
-            by_dtype[tensor.dtype] = by_dtype.get(tensor.dtype, 0) + elements
-            own = identity(tensor)
-            agreeing += elements if own in explained else 0
-            alone += elements if own in independent else 0
-    without = [one for one in accounts if one.rows and not one.layer.claims]
-    for row in (row for one in without for row in one.rows):
+            by_dtype[dtype] = by_dtype.get(dtype, 0) + elements
+    weights = [one for one in model.tensors if one.kind is Kind.WEIGHT]
+    ids = list(map(identity, weights))
+    alone, other = _explained(accounts)
+    further = [(own, one) for own, one in zip(ids, weights, strict=True) if own not in alone]
+    unexplained = [(own, one) for own, one in further if own not in other]
+    taken = set(map(identity, claimed(model.layers))) if unexplained else set()
+    unclaimed = tuple([one for own, one in unexplained if own not in taken])
+    counted = list(_counted(accounts))
+    without = [(one, times) for one, times in counted if one.rows and not one.layer.claims]
+    for row, times in ((row, times) for one, times in without for row in one.rows):
         if row.spec is not None and row.spec.embedded:
             dtype = row.spec.dtype or "?"
-            by_dtype[dtype] = by_dtype.get(dtype, 0) + (row.spec.elements or 0)
+            by_dtype[dtype] = by_dtype.get(dtype, 0) + (row.spec.elements or 0) * times
     left = sum(tensor.elements for tensor in unclaimed)
-    total = known_sum(one.parameters if one.parameters is None else one.parameters - one.tied for one in accounts)
+    total = _product_sum((one.parameters if one.parameters is None else one.parameters - one.tied, times) for one, times in counted)
     known = model.trainable_known and not unclaimed
-    packed = any(one.logical is not None for one in accounts)
-    return Totals(
+    packed = any(one.logical is not None for one, _ in counted)
+    figures = Totals(
         total=None if total is None else total + left,
-        trainable=known_sum(_without_tied(one, True) for one in accounts) if known else None,
-        non_trainable=known_sum(_without_tied(one, False) for one in accounts) if known else None,
+        trainable=_product_sum((_without_tied(one, True), times) for one, times in counted) if known else None,
+        non_trainable=_product_sum((_without_tied(one, False), times) for one, times in counted) if known else None,
         optimizer=by_kind[Kind.OPTIMIZER],
         stored=by_kind[Kind.WEIGHT],
         constants=by_kind[Kind.CONSTANT] + by_kind[Kind.STATE],
-        explained=agreeing,
-        independent=alone,
+        explained=by_kind[Kind.WEIGHT] - sum([one.elements for _, one in unexplained]),
+        independent=by_kind[Kind.WEIGHT] - sum([one.elements for _, one in further]),
         by_dtype=dict(sorted(by_dtype.items())),
-        weight_bytes=bytes_of(weights) + sum(bytes_in_attributes(one.rows) for one in without),
-        macs=known_sum(one.macs for one in accounts),
-        logical=known_sum(map(_logical, accounts)) if packed else None,
+        weight_bytes=bytes_of(weights) + sum(bytes_in_attributes(one.rows) * times for one, times in without),
+        macs=_product_sum((one.macs, times) for one, times in counted),
+        logical=_product_sum((_logical(one), times) for one, times in counted) if packed else None,
     )
+    return figures, unclaimed
+
+
+def _counted(accounts: Iterable[Part]) -> Iterator[tuple[Account, int]]:
+    """Accounts, and how often each is there."""
+    for part in accounts:
+        if isinstance(part, Repeat):
+            yield from ((one, part.count) for one in part.sample)
+        else:
+            yield part, 1
 
 
 def _logical(one: Account) -> int | None:
@@ -128,25 +178,35 @@ def _logical(one: Account) -> int | None:
     return None if count is None else count - one.tied
 
 
-def _explained(accounts: Sequence[Account]) -> tuple[set[TensorId], set[TensorId]]:
-    """The tensors in accounts that agree, and those of them that nothing but the file's own statements was needed for.
+def _explained(accounts: Sequence[Part]) -> tuple[set[TensorId], set[TensorId]]:
+    """The tensors in accounts that agree for which nothing but the file's own statements was needed, and the others of those that agree.
 
-    A tensor of which several layers get a part each is among the latter when that holds for each part.
+    A tensor of which several layers get a part each is among the former when that holds for each part.
     """
-    explained: set[TensorId] = set()
     whole: set[TensorId] = set()
+    inferred: set[TensorId] = set()
     parts: dict[Verdict, set[TensorId]] = {Verdict.MATCH: set(), Verdict.INFERRED: set()}
-    for one in accounts:
+    for one, columns in _claiming(accounts):
         if one.verdict not in parts:
             continue
-        ids = [identity(row.tensor) for row in one.rows if row.tensor is not None]
-        explained.update(ids)
-        cut = {identity(claim.tensor) for claim in one.layer.claims if claim.part is not None}
-        if cut:
-            parts[one.verdict].update(cut.intersection(ids))
-        if one.verdict is Verdict.MATCH:
-            whole.update([own for own in ids if own not in cut] if cut else ids)
-    return explained, whole | (parts[Verdict.MATCH] - parts[Verdict.INFERRED])
+        cut: set[TensorId] = set()
+        if any(claim.part is not None for claim in one.layer.claims):
+            cut.update(*[map(identity, column) for claim, column in zip(one.layer.claims, columns, strict=True) if claim.part is not None])
+            parts[one.verdict].update(cut)
+        agreeing = whole if one.verdict is Verdict.MATCH else inferred
+        for column in columns:
+            agreeing.update(own for own in map(identity, column) if own not in cut) if cut else agreeing.update(map(identity, column))
+    whole |= parts[Verdict.MATCH] - parts[Verdict.INFERRED]
+    return whole, (inferred | parts[Verdict.INFERRED]) - whole
+
+
+def _claiming(accounts: Iterable[Part]) -> Iterator[tuple[Account, Sequence[Sequence[StoredTensor]]]]:
+    """Accounts with the tensors that their layers claim, for a repeat those of all copies; a column for each claim."""
+    for part in accounts:
+        if isinstance(part, Repeat):
+            yield from ((one, part.columns.tensors(place)) for place, one in enumerate(part.sample))
+        else:
+            yield part, [(claim.tensor,) for claim in part.layer.claims]
 
 
 def _without_tied(one: Account, trainable: bool) -> int | None:

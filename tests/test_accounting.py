@@ -1,12 +1,18 @@
 """Accounting: every way in which what is stored can agree or disagree with what should be there."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
 
 from modelscan.accounting import account, reconcile
+from modelscan.assemble import assemble
 from modelscan.formula import dim
 from modelscan.model import Claim, Kind, Layer, Model, StoredTensor, Verdict, WeightSpec
+from modelscan.report.table import View, render
+from modelscan.report.text import Style
+from modelscan.rules import Subject, judge
+from modelscan.series import Made, Repeat, Series, parts_of
 
 INPUTS, UNITS = dim("inputs", 128, "declared input"), dim("units", 64, "configuration: units")
 DENSE = (
@@ -173,21 +179,51 @@ def test_a_tensor_cut_in_parts_is_independent_when_each_part_is():
     assert totals.independent == 8_192
 
 
-def repeating(specs=DENSE, shared=(), problem=False):
-    """Three layers of which the second and the third repeat the first, and one behind them that takes what they share."""
-    layers = [
-        dense(
-            stored(f"block{index}/kernel", 128, 63 if problem and index == 0 else 64),
-            stored(f"block{index}/bias", 64),
-            *shared,
-            specs=specs,
-            name=f"block{index}",
-        )
-        for index in range(3)
-    ]
-    last = dense(*shared, specs=tuple(replace(spec, counted=True) for spec in specs[2:]), name="last")
-    tensors = tuple(dict.fromkeys(claim.tensor for layer in (*layers, last) for claim in layer.claims))
-    return Model("onnx", "onnx", layers=(*layers, last), tensors=tensors, like=(0, 0, 0, 3))
+class Stored:
+    """The columns of copies whose layers are at hand."""
+
+    def __init__(self, copies):
+        self.copies = copies
+
+    def names(self, place):
+        return [copy[place].name for copy in self.copies]
+
+    def tensors(self, place):
+        return [list(column) for column in zip(*[[claim.tensor for claim in copy[place].claims] for copy in self.copies], strict=True)]
+
+
+def in_blocks(block, last, size=6):
+    """Blocks of layers, those behind the third as a repeat, and a layer behind them."""
+    blocks = [block(index) for index in range(size)]
+    copies = blocks[3:]
+    again = Repeat(tuple(blocks[1]), len(copies), lambda _, place, copy: copies[copy][place], Stored(copies))
+    layers = Series((*blocks[0], *blocks[1], *blocks[2], again, last))
+    tensors = tuple(dict.fromkeys(claim.tensor for layer in layers for claim in layer.claims))
+    return Model("onnx", "onnx", layers=layers, tensors=tensors)
+
+
+def repeating(specs=DENSE, shared=(), problem=False, nested=False, counted=True):
+    """Blocks of a layer, in a container or not, and a layer behind them that takes what they share."""
+
+    def block(index):
+        held = (stored(f"block{index}/kernel", 128, 63 if problem else 64), stored(f"block{index}/bias", 64), *shared)
+        layer = dense(*held, specs=specs, name=f"block{index}")
+        return [Layer(f"blocks.{index}", f"blocks.{index}", "Block", container=True), replace(layer, depth=1)] if nested else [layer]
+
+    last = dense(*shared, specs=tuple(replace(spec, counted=True) for spec in (specs or ())[2:]) if counted else specs, name="last")
+    return in_blocks(block, last)
+
+
+def within(inner=0):
+    """A container around all blocks, or one in each block that holds what comes before the next one."""
+
+    def block(index):
+        layer = dense(stored(f"block{index}/kernel", 128, 64), stored(f"block{index}/bias", 64), name=f"block{index}")
+        holder = Layer(f"c{index}", f"c{index}", "Part", container=True, depth=1)
+        return [replace(layer, depth=2), replace(holder, depth=1)] if inner else [replace(layer, depth=1)]
+
+    found = in_blocks(block, dense(stored("last/kernel", 128, 64), stored("last/bias", 64), name="last"))
+    return replace(found, layers=Series((Layer("all", "all", "Stage", container=True), *found.layers.parts)))
 
 
 TABLE = stored("table", 64)
@@ -202,12 +238,57 @@ TABLE = stored("table", 64)
         repeating((WeightSpec("kernel", (dim("inputs", None), UNITS)), DENSE[1])),
         repeating((*DENSE, WeightSpec("gamma", (UNITS,), optional=True))),
         repeating(problem=True),
+        repeating(specs=None, counted=False),
+        repeating(nested=True),
+        within(),
+        within(inner=1),
     ],
-    ids=["own", "shared, counted later", "shared, counted at once", "unattested", "optional", "disagreeing"],
+    ids=[
+        "own",
+        "shared, counted later",
+        "shared, counted at once",
+        "unattested",
+        "optional",
+        "disagreeing",
+        "unknown",
+        "in containers",
+        "in one container",
+        "in containers that reach into the next copy",
+    ],
 )
-def test_a_layer_that_repeats_another_has_the_account_that_it_has_alone(model):
-    if not model.layers[-1].claims:
-        model = replace(model, layers=model.layers[:-1], like=model.like[:-1])
-    once, each = reconcile(model), reconcile(replace(model, like=()))
+def test_layers_that_repeat_others_have_the_accounts_that_they_have_alone(model):
+    whole = replace(model, layers=tuple(model.layers))
+    once, each = reconcile(model), reconcile(whole)
+    assert any(isinstance(part, Repeat) for part in parts_of(once.accounts)) is ("c5" not in [layer.path for layer in model.layers])
     assert once == each
+    assert len(once.accounts) == len(model.layers)
     assert once.totals.total is not None
+    for found in (once, each):
+        report = assemble("model", 1, model, found, judge(Subject("model", (), model, found)))
+        assert report == assemble("model", 1, whole, each, judge(Subject("model", (), whole, each)))
+    for view in (View(), View(depth=0), View(weights=True)):
+        assert render(assemble("model", 1, model, once, ()), Style(90), view) == render(
+            assemble("model", 1, whole, each, ()), Style(90), view
+        )
+
+
+def test_what_copies_share_is_counted_with_the_one_that_brings_it():
+    """The sample brings what it shares with its copies: their accounts cannot be like its own."""
+    table = stored("table", 64)
+    found = repeating((*DENSE, WeightSpec("table", (UNITS,), "float32")), (table,))
+    tensors = tuple([one for one in found.tensors if not one.name.startswith("block0/")])
+    model = replace(found, layers=Series(found.layers.parts[1:]), tensors=tensors)
+    assert reconcile(model) == reconcile(replace(model, layers=tuple(model.layers)))
+    assert reconcile(model).totals.total == 5 * (128 * 64 + 64) + 64
+
+
+def test_a_sequence_that_is_made_when_it_is_looked_at_is_the_tuple():
+    asked = []
+    made = Made(lambda: asked.append(1) or ("a", "b"))
+    assert not asked
+    assert made == ("a", "b")
+    assert made == ("a", "b")
+    assert made != ("a",)
+    assert (made[0], made[:1], len(made), [*made], hash(made), repr(made)) == ("a", ("a",), 2, ["a", "b"], hash(("a", "b")), "('a', 'b')")
+    assert pickle.loads(pickle.dumps(made)) == ("a", "b")
+    assert len(asked) == 1

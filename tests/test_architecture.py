@@ -13,6 +13,7 @@ LEVELS = [
     {"records"},
     {"_version", "errors", "limits", "dtypes", "formula"},
     {"source", "model", "versions", "tables"},
+    {"series"},
     {"graph", "topology", "program", "ledger", "mlflow", "wire", "values", "settings"},
     {"inline", "census", "repeats", "sums", "targets", "fingerprint"},
     {"formats", "layers", "accounting", "discover"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from modelscan import accounting, formats, layers
 from modelscan.accounting import Accounts
@@ -24,7 +24,7 @@ class Side:
     limits: Limits
 
     @property
-    def layers(self) -> tuple[Account, ...]:
+    def layers(self) -> Sequence[Account]:
         """The accounts of its layers, in order."""
         return self.accounts.accounts
 

@@ -108,17 +108,19 @@ def fold(graph: Graph) -> Fold | None:
 
 def _texts(graph: Graph) -> Iterator[str]:
     """Whatever the file says that can show up in a result: names, operators, attributes, symbolic dimensions."""
-    yield from (graph.name, *graph.initializers, *graph.kinds.values())
+    nodes = graph.nodes
+    told: set[str] = {graph.name, *graph.initializers, *graph.kinds.values()}
+    told.update(*[node.inputs for node in nodes], *[node.outputs for node in nodes])
+    told.update([node.name for node in nodes], [node.op for node in nodes], [node.domain for node in nodes])
+    yield from told
     for info in (*graph.inputs, *graph.outputs, *graph.declared.values()):
         yield info.name
         yield from (size for size in info.shape or () if isinstance(size, str))
-    for node in graph.nodes:
-        yield from (node.name, node.op, node.domain, *node.inputs, *node.outputs, *node.metadata.values())
-        for name, value in node.attributes.items():
-            yield name
-            first = value[0] if isinstance(value, tuple) and value else value
-            if not isinstance(first, int | float):
-                yield repr(value)
+    for node in nodes:
+        if node.metadata or node.attributes:
+            yield from (*node.metadata.values(), *node.attributes)
+            firsts = [(value, value[0] if isinstance(value, tuple) and value else value) for value in node.attributes.values()]
+            yield from (repr(value) for value, first in firsts if not isinstance(first, int | float))
 
 
 def _folded(copies: Copies, marks: Marked) -> Fold:

@@ -39,7 +39,7 @@ def copy_of(name: str) -> int | None:
 
 def free_of_marks(texts: Iterable[str]) -> bool:
     """Whether nothing that the file says looks like a mark."""
-    return not any(_HINT in text for text in texts)
+    return _HINT not in "\n".join(texts)
 
 
 def marked(names: Sequence[tuple[str, ...]]) -> Marked | None:
@@ -48,10 +48,8 @@ def marked(names: Sequence[tuple[str, ...]]) -> Marked | None:
     Equal numbers get one mark, so that what belongs to one module by its name still does. Where a number of one copy is at once the
     next number of another place, modules reach over the borders of copies, and marks would cut them.
     """
-    known: dict[Variable, int] = {}
+    known = _Variables()
     found: tuple[list[str], ...] = tuple([] for _ in range(LAST + 1))
-    begun: set[tuple[str, Variable]] = set()
-    ended: set[tuple[str, Variable]] = set()
     for column in zip(*names[1:-1], strict=True):
         split = _split(column)
         if split is None:
@@ -63,14 +61,33 @@ def marked(names: Sequence[tuple[str, ...]]) -> Marked | None:
                 pieces.append((values, None))
                 around = around if place % 2 else values.replace("/", ".").strip(".")
             else:
-                pieces.append(("", known.setdefault(("", *values, ""), len(known))))
-                begun.add((around, values[:-1]))
-                ended.add((around, values[1:]))
+                pieces.append(("", known.number(values, around)))
         for copy in range(FIRST, LAST + 1):
             found[copy].append("".join([text if number is None else f"{_HINT}{copy}{number:05}" for text, number in pieces]))
-    if len(known) > _MOST or not begun.isdisjoint(ended):
+    if len(known.values) > _MOST or known.reach_over():
         return None
-    return Marked(tuple([tuple(one) for one in found]), tuple(known))
+    return Marked(tuple([tuple(one) for one in found]), tuple([("", *one, "") for one in known.values]))
+
+
+class _Variables:
+    """The variables of names, each once, and the texts that they stand behind."""
+
+    def __init__(self) -> None:
+        self.values: dict[Variable, int] = {}
+        self._around: dict[str, dict[int, Variable]] = {}
+
+    def number(self, values: Variable, around: str) -> int:
+        """The number of the variable with these values; it stands behind the text `around`."""
+        number = self.values.setdefault(values, len(self.values))
+        self._around.setdefault(around, {}).setdefault(number, values)
+        return number
+
+    def reach_over(self) -> bool:
+        """Whether behind some text, what one variable is for a copy another one is for the copy before."""
+        for numbers in self._around.values():
+            if not {one[:-1] for one in numbers.values()}.isdisjoint([one[1:] for one in numbers.values()]):
+                return True
+        return False
 
 
 def _split(column: tuple[str, ...]) -> list[str | Variable] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 from modelscan.graph import Graph, Node
@@ -15,6 +16,8 @@ _LAGS = 4
 """Occurrences of a node that may stand in one block and still tell its length."""
 _TRIED = 6
 """Lengths of a block that are tried."""
+_said = attrgetter("shape", "dtype", "encoding", "nbytes")
+"""What copies have in common of a stored tensor, beside whether it lies in the file itself."""
 NUMBERS = re.compile(r"([0-9]+)")
 
 
@@ -57,25 +60,25 @@ def longest(graph: Graph) -> list[Run]:
 def _keys(graph: Graph) -> list[int]:
     """A number for each node, the same for nodes that may be copies of each other."""
     known: dict[tuple[Any, ...], int] = {}
-    kinds = {name: kind(tensor) for name, tensor in graph.initializers.items()}
+    sorts: dict[tuple[Any, ...], int] = {}
+    told = [(_said(tensor), tensor.file is None) for tensor in graph.initializers.values()]
+    kinds = dict(zip(graph.initializers, [sorts.setdefault(one, len(sorts)) for one in told], strict=True))
+    kinds[""] = -1
     return [
         known.setdefault(
-            (node.op, node.domain, len(node.outputs), _attributes(node), tuple([kinds.get(name, name == "") for name in node.inputs])),
-            len(known),
+            (node.op, node.domain, len(node.outputs), _attributes(node), tuple([kinds.get(name) for name in node.inputs])), len(known)
         )
         for node in graph.nodes
     ]
 
 
-def kind(tensor: StoredTensor) -> tuple[Any, ...]:
-    """What copies have in common of a stored tensor."""
-    return tensor.shape, tensor.dtype, tensor.encoding, tensor.nbytes, tensor.file is None
-
-
 def _attributes(node: Node) -> tuple[Any, ...]:
     if not node.attributes and not node.metadata and not node.overload:
         return ()
-    plain = [(name, kind(value) if isinstance(value, StoredTensor) else repr(value)) for name, value in node.attributes.items()]
+    plain = [
+        (name, (_said(value), value.file is None) if isinstance(value, StoredTensor) else repr(value))
+        for name, value in node.attributes.items()
+    ]
     return node.overload, tuple(node.metadata), tuple(plain)
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import chain
 
-from modelscan.ledger import ModelReport, WeightReport
+from modelscan.ledger import LayerReport, ModelReport, WeightReport
 from modelscan.records import record
 from modelscan.report.findings import finding_lines
 from modelscan.report.text import Style, escape, formula, number, outputs, pad, shapes, share, shorten, size, tied, visible, width
+from modelscan.series import Repeat, parts_of
 
 _MARGIN = 2
 _GAP = 2
@@ -43,6 +45,53 @@ class _Row:
     """The same in a word or two."""
     mark: str
     dim: bool = False
+
+
+class _Single:
+    """A row of the table."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self, row: _Row) -> None:
+        self.rows = [row]
+
+    @property
+    def widest(self) -> int:
+        """Columns that the name needs."""
+        return width(self.rows[0].cells[0])
+
+    def lines(self, behind: Sequence[str], columns: int, style: Style) -> Iterator[str]:
+        """The line: the name in so many columns, and what is behind it."""
+        yield _line(self.rows[0], _cell(self.rows[0].cells[0], columns, False), behind[0], style)
+
+
+class _Copies:
+    """The rows of a block's copies, which differ in names alone."""
+
+    __slots__ = ("names", "rows")
+
+    def __init__(self, rows: list[_Row], names: list[list[str]]) -> None:
+        self.rows = rows
+        self.names = names
+        """By row, those of all copies."""
+
+    @property
+    def widest(self) -> int:
+        """Columns that the longest of the names needs."""
+        return max((width(max(names, key=width)) for names in self.names if names), default=0)
+
+    def lines(self, behind: Sequence[str], columns: int, style: Style) -> Iterator[str]:
+        """The lines of one copy behind those of the other."""
+        written = [
+            [_line(row, _cell(name, columns, False), rest, style) for name in names]
+            for row, names, rest in zip(self.rows, self.names, behind, strict=True)
+        ]
+        return chain.from_iterable(zip(*written, strict=True))
+
+
+def _line(row: _Row, name: str, behind: str, style: Style) -> str:
+    line = f"{' ' * _MARGIN}{name}{behind}"
+    return style.paint(line, "dim") if row.dim else line
 
 
 _HEADS = ("Layer (type)", "Output shape", "Params", "Share")
@@ -77,9 +126,11 @@ def _title(report: ModelReport, style: Style) -> str:
 
 
 def _table(report: ModelReport, style: Style, view: View) -> list[str]:
-    rows = list(_rows(report, view))
+    parts = list(_rows(report, view))
+    rows = [row for part in parts for row in part.rows]
+    names = max([width(_HEADS[0]), *(part.widest for part in parts)])
     for drop in ((), (_SHARE,), (_FORMULA,)):  # the share goes before the formula does
-        columns = _columns(rows, style.columns, drop)
+        columns = _columns(rows, names, style.columns, drop)
         shown = [index for index, wide in enumerate(columns) if wide]
         room = max(0, style.columns - _MARGIN - sum(columns[index] + _GAP for index in shown) - 3)
         if _FORMULA in drop:
@@ -92,10 +143,15 @@ def _table(report: ModelReport, style: Style, view: View) -> list[str]:
     head = " " * _MARGIN + _joined([pad(_HEADS[i], columns[i], _RIGHT[i]) for i in shown], pad("Formula", widest) if widest else "", " ")
     lines = [style.paint(head, "bold"), " " + style.paint("─" * min(style.columns - 1, width(head)), "dim")]
     cell = lru_cache(maxsize=4096)(_cell)
-    for row, text in zip(rows, texts, strict=True):
-        cells = [(cell if i else _cell)(row.cells[i], columns[i], _RIGHT[i]) for i in shown]  # names differ, and what is said of them less
-        line = " " * _MARGIN + _joined(cells, cell(text, widest, False) if widest else "", style.mark(row.mark) if row.mark else " ")
-        lines.append(style.paint(line, "dim") if row.dim else line)
+
+    def behind(row: _Row, text: str) -> str:
+        """A line behind its name."""
+        cells = [cell(row.cells[i], columns[i], _RIGHT[i]) for i in shown[1:]]
+        return _joined(["", *cells], cell(text, widest, False) if widest else "", style.mark(row.mark) if row.mark else " ")
+
+    fitting = iter(texts)
+    for part in parts:
+        lines.extend(part.lines([behind(row, next(fitting)) for row in part.rows], columns[0], style))
     return lines
 
 
@@ -115,9 +171,9 @@ def _joined(cells: Sequence[str], text: str, mark: str) -> str:
     return (" " * _GAP).join([*cells, *([text] if text else [])]) + f" {mark}"
 
 
-def _columns(rows: Sequence[_Row], available: int, drop: Sequence[int]) -> list[int]:
-    """Width of each column; names give way first, then the share, then the shapes are dropped."""
-    wide = [max([width(_HEADS[index]), *map(width, {row.cells[index] for row in rows})]) for index in range(len(_HEADS))]
+def _columns(rows: Sequence[_Row], names: int, available: int, drop: Sequence[int]) -> list[int]:
+    """Width of each column; names, which need so many columns, give way first, then the share, then the shapes are dropped."""
+    wide = [names, *(max([width(_HEADS[index]), *map(width, {row.cells[index] for row in rows})]) for index in range(1, len(_HEADS)))]
     wide = [0 if index in drop else columns for index, columns in enumerate(wide)]
     room = available - _MARGIN - 3 - (0 if _FORMULA in drop else _LEAST_FORMULA)
     for index, least in ((0, 24), (1, 20)):
@@ -132,41 +188,49 @@ def _columns(rows: Sequence[_Row], available: int, drop: Sequence[int]) -> list[
     return wide
 
 
-def _rows(report: ModelReport, view: View) -> Iterator[_Row]:
+def _rows(report: ModelReport, view: View) -> Iterator[_Single | _Copies]:
     total = report.parameters.total
-    for layer in report.layers:
-        if view.depth is not None and layer.depth > view.depth:
-            continue
-        folded = layer.container and view.depth is not None and layer.depth == view.depth
-        indent = "  " * layer.depth
-        name = f"{indent}{escape(layer.name)} ({escape(layer.type)})"
-        yield _Row(
-            (
-                name,
-                outputs(layer),
-                number(layer.parameters),
-                "" if layer.container and not folded else share(layer.parameters, total),
-            ),
-            formula(layer),
-            layer.formula_values or "",
-            tied(layer),
-            (" (tied)" if layer.tied == layer.parameters else f" ({number(layer.tied)} tied)") if layer.tied else "",
-            layer.verdict,
-            (layer.container and not folded) or (layer.verdict == "empty" and not layer.parameters),
-        )
-        if view.weights:
-            yield from (_weight_row(one, indent) for one in layer.weights)
+    for part in parts_of(report.layers) if not view.weights else report.layers:
+        if isinstance(part, Repeat):
+            shown = [place for place, layer in enumerate(part.sample) if _is_shown(layer, view)]
+            rows = [_layer_row(part.sample[place], view, total) for place in shown]
+            names = [[_name(part.sample[place], one) for one in part.columns.names(place)] for place in shown]
+            yield _Copies(rows, names)
+        elif _is_shown(part, view):
+            yield _Single(_layer_row(part, view, total))
+            if view.weights:
+                yield from (_Single(_weight_row(one, "  " * part.depth)) for one in part.weights)
     if report.unclaimed:
-        yield _Row(
-            ("(no layer)", "", number(sum(one.elements or 0 for one in report.unclaimed)), ""),
-            "stored, claimed by no layer",
-            "",
-            "",
-            "",
-            "extra",
-        )
+        count = number(sum(one.elements or 0 for one in report.unclaimed))
+        yield _Single(_Row(("(no layer)", "", count, ""), "stored, claimed by no layer", "", "", "", "extra"))
         if view.weights:
-            yield from (_weight_row(one, "") for one in report.unclaimed)
+            yield from (_Single(_weight_row(one, "")) for one in report.unclaimed)
+
+
+def _is_shown(layer: LayerReport, view: View) -> bool:
+    return view.depth is None or layer.depth <= view.depth
+
+
+def _name(layer: LayerReport, name: str) -> str:
+    return f"{'  ' * layer.depth}{escape(name)} ({escape(layer.type)})"
+
+
+def _layer_row(layer: LayerReport, view: View, total: int | None) -> _Row:
+    folded = layer.container and view.depth is not None and layer.depth == view.depth
+    return _Row(
+        (
+            _name(layer, layer.name),
+            outputs(layer),
+            number(layer.parameters),
+            "" if layer.container and not folded else share(layer.parameters, total),
+        ),
+        formula(layer),
+        layer.formula_values or "",
+        tied(layer),
+        (" (tied)" if layer.tied == layer.parameters else f" ({number(layer.tied)} tied)") if layer.tied else "",
+        layer.verdict,
+        (layer.container and not folded) or (layer.verdict == "empty" and not layer.parameters),
+    )
 
 
 def _weight_row(weight: WeightReport, indent: str) -> _Row:

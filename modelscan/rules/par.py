@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from modelscan.model import Finding, Severity, Verdict, shape_text
+from modelscan.model import Account, Finding, Severity, Verdict, shape_text
 from modelscan.rules.base import Rule, Subject
+from modelscan.series import Repeat, parts_of
 
 
 class _RowRule(Rule):
@@ -19,7 +20,7 @@ class _RowRule(Rule):
         yield from super().check(subject)
         if subject.accounts is None:
             return
-        for account in subject.accounts.accounts:
+        for account in self._suspected(subject.accounts.accounts):
             for row in account.rows:
                 if row.verdict is self.verdict and row.problem is not None:
                     what = row.spec.role if row.spec is not None else row.tensor.name if row.tensor is not None else "?"
@@ -29,6 +30,14 @@ class _RowRule(Rule):
                         tensor=row.tensor.name if row.tensor is not None else None,
                         offset=row.tensor.offset if row.tensor is not None else None,
                     )
+
+    def _suspected(self, accounts: Sequence[Account]) -> Iterator[Account]:
+        """All accounts but the copies of those that agree."""
+        for part in parts_of(accounts):
+            if not isinstance(part, Repeat):
+                yield part
+            elif any(row.verdict is self.verdict for account in part.sample for row in account.rows):
+                yield from part.items()
 
 
 class WeightMismatch(_RowRule):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from modelscan.graph import Graph
-from modelscan.model import Finding, Severity
+from modelscan.model import Finding, Layer, Severity
 from modelscan.rules.base import Rule, Subject
+from modelscan.series import Repeat, parts_of
 
 _DECEPTIVE = frozenset({"Cc", "Cf", "Zl", "Zp"})
 _HARMLESS = frozenset("\t\n\r\u200c\u200d\ufeff\u00ad")
@@ -47,7 +48,7 @@ class DeceptiveName(Rule):
             return
         functions = model.graph.functions.values() if isinstance(model.graph, Graph) else ()
         named = {
-            "layer": [layer.path for layer in model.layers],
+            "layer": _paths(model.layers),
             "tensor": [tensor.name for tensor in model.tensors],
             "input": [one.name for one in model.inputs],
             "output": [one.name for one in model.outputs],
@@ -65,6 +66,12 @@ class DeceptiveName(Rule):
             more = f"; {len(found) - _SHOWN} more names are like it" if len(found) > _SHOWN and (what, name, character) == found[0] else ""
             text = f"the {what} name {name!r} holds {title}{more}"
             yield self.finding(text, layer=name if what == "layer" else None, tensor=name if what == "tensor" else None)
+
+
+def _paths(layers: Sequence[Layer]) -> list[str]:
+    """The paths of layers; of copies only where one is suspicious, for they differ from their sample in digits."""
+    paths = [layer.path for layer in parts_of(layers) if not isinstance(layer, Repeat)]
+    return [layer.path for layer in layers] if _deceptive("".join(paths)) else paths
 
 
 def _deceptive(name: str) -> str | None:

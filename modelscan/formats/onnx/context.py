@@ -45,6 +45,9 @@ class Reading:
     """What the exporter says that values are (`PARAMETER`, `BUFFER`), by scope path and name."""
     known_types: dict[bytes, tuple[str | None, Shape | None]] = field(default_factory=dict)
     tensor_types: dict[tuple[tuple[int, ...], int], TensorType] = field(default_factory=dict)
+    heads: dict[bytes, tuple[tuple[tuple[int, ...], str, int, Kind], bytes]] = field(default_factory=dict)
+    """What the bytes of plain tensors before their name tell (dimensions, element type, bytes, what it is for), and the bytes that come
+    between name and payload then."""
     external: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)
     """Ranges of external data by file: offset, length, tensor."""
     inference_failures: list[str] = field(default_factory=list)

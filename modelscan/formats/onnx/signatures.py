@@ -6,7 +6,7 @@ Only what both of onnx's full checker and ONNX Runtime refuse is noted; a type t
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from modelscan.formats.onnx.context import Reading
@@ -19,6 +19,8 @@ from modelscan.records import record
 
 _TYPE_NAMES = {"float32": "float", "float64": "double"}
 Types = MutableMapping[str, str | None]
+Problem = tuple[str, str, Node, str, str]
+"""Kind, text, node with its title, field path."""
 
 
 @record(frozen=True, slots=True)
@@ -38,20 +40,22 @@ class Signature:
 
 def check(reading: Reading, graph: Graph) -> None:
     """All nodes of the graph and its bodies; functions have versions of their own and are left to those who call them."""
-    _Checker(reading, graph.opsets).scope(graph, ChainMap(), "graph")
+    if graph.folded is not None and not any(_Checker(graph.opsets).scope(graph.folded.graph, ChainMap(), "graph")):
+        return  # what holds for the copies that it has holds for all
+    for kind, text, node, title, where in _Checker(graph.opsets).scope(graph, ChainMap(), "graph"):
+        reading.note(kind, text, layer=title, offset=node.offset, where=where)
 
 
 class _Checker:
-    def __init__(self, reading: Reading, opsets: Mapping[str, int]) -> None:
-        self.reading = reading
+    def __init__(self, opsets: Mapping[str, int]) -> None:
         self.opsets = opsets
         self.signatures: dict[tuple[str, str], Signature | None] = {}
         self.plain: set[tuple[str, tuple[str | None, ...]]] = set()
         """Standard operators without attributes and bodies, with the types of their inputs, that are known to be right."""
         self.judged: dict[tuple[str, str, tuple[str | None, ...]], str | None] = {}
 
-    def scope(self, graph: Graph, outer: ChainMap[str, str | None], where: str) -> None:
-        """The nodes of one graph, with the types that names have in it."""
+    def scope(self, graph: Graph, outer: ChainMap[str, str | None], where: str) -> Iterator[Problem]:
+        """What is wrong with the nodes of one graph, by the types that names have in it."""
         types: dict[str, str | None] = {name: one.dtype for name, one in graph.values.items()}
         types.update({name: tensor.dtype for name, tensor in graph.initializers.items()})
         types.update({name: tensor.dtype for name, tensor in graph.constants.items()})
@@ -60,9 +64,11 @@ class _Checker:
             if node.domain in STANDARD:
                 signature = self._signature(node.op, node.domain)
                 if signature is not None:
-                    self._node(node, index, signature, types if len(outer.maps) == 1 else seen, where)
+                    for kind, text in self._node(node, signature, types if len(outer.maps) == 1 else seen):
+                        title = node.title(index)
+                        yield kind, f"{node.op} {title}: {text}", node, title, f"{where}.node[{index}]"
             for key, body in node.graphs.items():
-                self.scope(body, seen, f"{where}.node[{index}].{key}")
+                yield from self.scope(body, seen, f"{where}.node[{index}].{key}")
 
     def _signature(self, op: str, domain: str) -> Signature | None:
         key = (op, domain)
@@ -71,28 +77,23 @@ class _Checker:
             self.signatures[key] = _signature(op, domain, version) if version > 0 and knows(op, domain, version) else None
         return self.signatures[key]
 
-    def _node(self, node: Node, index: int, signature: Signature, types: Types | ChainMap[str, str | None], where: str) -> None:
+    def _node(self, node: Node, signature: Signature, types: Types | ChainMap[str, str | None]) -> Sequence[tuple[str, str]]:
+        """Kinds and texts of what is wrong with a node."""
         dtypes = tuple([types.get(name) if name else None for name in node.inputs])
         plain = None if node.attributes or node.graphs or node.domain else (node.op, dtypes)
         if plain in self.plain:
-            return
+            return ()
         key = (node.op, node.domain, dtypes)
         if key not in self.judged:
             self.judged[key] = _type_problem(node, signature, dtypes)
         problem = self.judged[key]
         if problem is None and node.domain:  # general inference knows the results of the standard operators alone
             problem = _result_problem(node, signature, types)
-        if problem is not None:
-            self._note("type-mismatch", problem, node, index, where)
-        found = (*_shape_of_call(node, signature), *_bodies(node))
-        for text in found:
-            self._note("operator-signature", text, node, index, where)
-        if plain is not None and problem is None and not found:
+        found = [] if problem is None else [("type-mismatch", problem)]
+        found.extend(("operator-signature", text) for text in (*_shape_of_call(node, signature), *_bodies(node)))
+        if plain is not None and not found:
             self.plain.add(plain)
-
-    def _note(self, kind: str, text: str, node: Node, index: int, where: str) -> None:
-        title = node.title(index)
-        self.reading.note(kind, f"{node.op} {title}: {text}", layer=title, offset=node.offset, where=f"{where}.node[{index}]")
+        return found
 
 
 def _signature(op: str, domain: str, version: int) -> Signature:

@@ -39,6 +39,9 @@ _HEAD = 512
 """Bytes that the fields before the payload take in nearly all tensors."""
 _DIM, _CODE, _NAME, _RAW = TENSOR_DIMS << 3, TENSOR_TYPE << 3, TENSOR_NAME << 3 | LENGTH, TENSOR_RAW << 3 | LENGTH
 """Tags of these fields, where dimensions stand one by one."""
+_NAME_THEN_RAW = bytes((_NAME, _RAW))
+_LONGEST_HEAD = 64
+"""Bytes before a tensor's name within which it is looked for: a few dimensions and the type."""
 _COUNTED = 64 << 20
 _INDICES = 1 << 20
 """Bytes of a sparse tensor's indices that are looked at."""
@@ -109,13 +112,33 @@ def plain(reading: Reading, start: int, end: int, scope: str, name: str | None =
     None for any other, of which nothing is kept then. The arguments are those of `stored`.
     """
     data, base = reading.wire.chunk(start, min(end - start, _HEAD))
+    at = start - base
+    named = data.find(_NAME, at, at + _LONGEST_HEAD)
+    head = reading.heads.get(data[at:named]) if at < named < len(data) - 1 else None
+    if head is None:
+        return _plain(reading, data, base, (start, end), scope, name)
+    (shape, dtype, nbytes, kind), tail = head
+    size = data[named + 1]
+    payload = named + 2 + size + len(tail)
+    if size > 127 or not data.startswith(tail, named + 2 + size) or base + payload + nbytes != end:
+        return _plain(reading, data, base, (start, end), scope, name)
+    own = name or reading.text(data[named + 2 : named + 2 + size])
+    return own, reading.add(StoredTensor(reading.unique(scope + own), shape, dtype, nbytes, None, base + payload, kind))
+
+
+def _plain(reading: Reading, data: bytes, base: int, extent: Extent, scope: str, name: str | None) -> tuple[str, StoredTensor] | None:
+    """The same, field by field; what comes before the name of such a tensor is remembered, for many begin with the same bytes."""
+    start, end = extent
     at, stop = start - base, min(end - base, len(data))
     dims: list[int] = []
     code, own, nbytes = 0, name, -1
+    order = bytearray()
+    named = after = 0
     try:
         while at < stop and nbytes < 0:
-            tag, value = data[at], data[at + 1]
+            begin, tag, value = at, data[at], data[at + 1]
             at += 2
+            order.append(tag)
             if value > 127:
                 value, at = varint(data, at, value)
             if tag == _DIM and len(dims) < reading.limits.rank and value < 1 << 63:
@@ -123,8 +146,9 @@ def plain(reading: Reading, start: int, end: int, scope: str, name: str | None =
             elif tag == _CODE and value < 1 << 31:
                 code = value
             elif tag == _NAME and at + value <= stop:
+                named = begin
                 own = name or reading.text(data[at : at + value])
-                at += value
+                at = after = at + value
             elif tag == _RAW:
                 nbytes = value
             else:
@@ -134,6 +158,8 @@ def plain(reading: Reading, start: int, end: int, scope: str, name: str | None =
     shape, dtype, _, needed, kind = _type_of(reading, tuple(dims), code)
     if own is None or dtype is None or nbytes != needed or base + at + nbytes != end:
         return None
+    if order.endswith(_NAME_THEN_RAW) and order.count(_NAME) == 1:
+        reading.heads[data[start - base : named]] = (shape, dtype, nbytes, kind), data[after:at]
     return own, reading.add(StoredTensor(reading.unique(scope + own), shape, dtype, nbytes, None, base + at, kind))
 
 

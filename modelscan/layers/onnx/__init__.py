@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -35,6 +35,7 @@ from modelscan.limits import Limits
 from modelscan.model import Kind, Layer, Model, Observation
 from modelscan.records import record
 from modelscan.repeats import MARK, Fold, copy_of
+from modelscan.series import claimed
 
 __all__ = [
     "catalogue",
@@ -53,11 +54,9 @@ __all__ = [
 class Derived:
     """What a graph tells."""
 
-    layers: tuple[Layer, ...]
+    layers: Sequence[Layer]
     observations: tuple[Observation, ...]
     activity: Mapping[str, Any]
-    like: tuple[int, ...] = ()
-    """As `Model.like`."""
     placed: bool = True
     """Whether the layers of a folded graph have paths that tell of which copy they are."""
 
@@ -71,12 +70,11 @@ def derive(model: Model, limits: Limits) -> Model:
     made = None if fold is None else _of_fold(fold, model, limits)
     if made is None:
         made = _derived(inline(graph, limits), model.observations, limits)
-    weights = {(c.tensor.file, c.tensor.name) for layer in made.layers for c in layer.claims if c.tensor.kind is Kind.WEIGHT}
+    weights = {one.name for one in claimed(made.layers) if one.kind is Kind.WEIGHT}  # in an ONNX file, names are unique
     return replace(
         model,
         layers=made.layers,
-        like=made.like,
-        tensors=tuple([of_kind(one, (one.file, one.name) in weights) for one in model.tensors]),
+        tensors=tuple([of_kind(one, one.name in weights) for one in model.tensors]),
         observations=model.observations + made.observations,
         facts={**model.facts, "activations": made.activity},
         trainable_known=False,
@@ -91,7 +89,7 @@ def _of_fold(fold: Fold, model: Model, limits: Limits) -> Derived | None:
     whole = unfolded(fold, made.layers, {one.name: one for one in model.tensors})
     if whole is None:
         return None
-    return replace(made, layers=whole[0], like=whole[1], activity={name: renamed(fold, value) for name, value in made.activity.items()})
+    return replace(made, layers=whole, activity={name: renamed(fold, value) for name, value in made.activity.items()})
 
 
 def _derived(graph: Graph, seen: tuple[Observation, ...], limits: Limits, copies: Mapping[str, int] = MappingProxyType({})) -> Derived:

@@ -7,7 +7,7 @@ that was left out has these layers, too, under its own names and with its own st
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,16 +15,18 @@ from typing import Any
 from modelscan.model import Layer, StoredTensor
 from modelscan.repeats import FIRST, LAST, MARK, SAMPLE, TWIN, Fold
 from modelscan.repeats.marks import Variable
+from modelscan.series import Repeat, series
 
-Layers = tuple[Layer, ...]
 Maker = Callable[[int], Any]
 """Gives what a template says for a copy, told by how many copies it is behind the sample."""
 Number = Callable[["re.Match[str]"], str]
 """What stands in the place of a mark."""
+_BEHIND = LAST - SAMPLE
+"""How far the first copy left out is behind the sample."""
 
 
-def unfolded(fold: Fold, layers: Layers, tensors: Mapping[str, StoredTensor]) -> tuple[Layers, tuple[int, ...]] | None:
-    """The layers of the whole graph in their order, and for each the place of the one that it repeats or its own (`Model.like`).
+def unfolded(fold: Fold, layers: Sequence[Layer], tensors: Mapping[str, StoredTensor]) -> Sequence[Layer] | None:
+    """The layers of the whole graph in their order, the copies left out as repeats.
 
     None where the layers of the kept copies are not alike, or do not follow one another.
 
@@ -33,8 +35,8 @@ def unfolded(fold: Fold, layers: Layers, tensors: Mapping[str, StoredTensor]) ->
         layers: what was derived from it.
         tensors: the stored tensors of the whole graph by name.
     """
-    found: list[Layer] = []
-    like: dict[int, int] = {}
+    found: list[Layer | Repeat[Layer]] = []
+    paths: set[str] = set()
     variables, left = fold.marked.variables, fold.left_out
     here, end = partial(_real, variables, 0), partial(_real, variables, left)
     for span in _spans(layers):
@@ -43,17 +45,51 @@ def unfolded(fold: Fold, layers: Layers, tensors: Mapping[str, StoredTensor]) ->
             continue
         if len(span) <= LAST or not _alike(span[SAMPLE], span[TWIN]):
             return None
-        found.extend(_moved(layer, here, tensors) for copy in (FIRST, SAMPLE, TWIN) for layer in span[copy])
-        makers = [(layer, _maker(layer, variables, tensors)) for layer in span[SAMPLE]]
-        size = len(span[SAMPLE])
-        begin = len(found) - size - len(span[TWIN])
-        for behind in range(LAST - SAMPLE, LAST - SAMPLE + left):
-            like.update(zip(range(len(found), len(found) + size), range(begin, begin + size), strict=True))
-            found.extend([layer if make is None else make(behind) for layer, make in makers])
+        first, sample, twin = ([_moved(layer, here, tensors) for layer in span[copy]] for copy in (FIRST, SAMPLE, TWIN))
+        found.extend((*first, *sample, *twin))
+        copies = _Copies(fold, span[SAMPLE], tensors)
+        found.append(Repeat(tuple(sample), left, copies.layer, copies))
+        paths.update(*[copies.column(layer.path) for layer in span[SAMPLE]])
         found.extend(_moved(layer, end, tensors) for layer in span[LAST])
-    if len({layer.path for layer in found}) < len(found):
-        return None
-    return tuple(found), tuple([like.get(place, place) for place in range(len(found))])
+    whole = series(found)
+    paths.update([layer.path for layer in found if isinstance(layer, Layer)])
+    return whole if len(paths) == len(whole) else None
+
+
+class _Copies:
+    """The layers of the copies left out: `series.Columns`, and what makes them."""
+
+    def __init__(self, fold: Fold, layers: list[Layer], tensors: Mapping[str, StoredTensor]) -> None:
+        self._variables, self._count, self._tensors = fold.marked.variables, fold.left_out, tensors
+        self._layers = layers
+        self._makers: dict[int, Maker | None] = {}
+        self._held: dict[int, list[list[StoredTensor]]] = {}
+
+    def layer(self, sample: Layer, place: int, copy: int) -> Layer:
+        """The layer at a place of a copy."""
+        if place not in self._makers:
+            self._makers[place] = _maker(self._layers[place], self._variables, self._tensors)
+        make = self._makers[place]
+        return sample if make is None else make(_BEHIND + copy)
+
+    def names(self, place: int) -> list[str]:
+        """The names of the layer at this place of the block."""
+        return self.column(self._layers[place].name)
+
+    def tensors(self, place: int) -> list[list[StoredTensor]]:
+        """The tensors that the layer at this place of the block claims."""
+        if place not in self._held:
+            self._held[place] = [self._stored(claim.tensor) for claim in self._layers[place].claims]
+        return self._held[place]
+
+    def _stored(self, sample: StoredTensor) -> list[StoredTensor]:
+        found = [self._tensors[name] for name in self.column(sample.name)]
+        kind = sample.kind
+        return found if all(one.kind is kind for one in found) else [_of_kind(one, sample) for one in found]
+
+    def column(self, text: str) -> list[str]:
+        """A text of the sample's for each copy."""
+        return _column(text, self._variables, self._count)
 
 
 def renamed(fold: Fold, one: Any) -> Any:
@@ -61,7 +97,7 @@ def renamed(fold: Fold, one: Any) -> Any:
     return _moved(one, partial(_outside, fold), {})
 
 
-def _spans(layers: Layers) -> Iterator[Layer | list[list[Layer]]]:
+def _spans(layers: Sequence[Layer]) -> Iterator[Layer | list[list[Layer]]]:
     """Layers outside of the copies with marks, and in one piece the layers of these, by copy; too short a piece where they mix."""
     piece: list[list[Layer]] = []
     for layer in layers:
@@ -155,12 +191,22 @@ def _maker(one: Any, variables: tuple[Variable, ...], tensors: Mapping[str, Stor
 
 def _text(text: str, variables: tuple[Variable, ...]) -> Callable[[int], str] | None:
     """What writes a text with marks for other copies."""
-    marks = list(MARK.finditer(text))
-    columns = [(variables[int(mark[2])], int(mark[1])) for mark in marks]
-    if not marks:
+    form, columns = _form(text, variables)
+    if not columns:
         return None
-    if len(marks) == 1:
-        (numbers, copy), before, after = columns[0], text[: marks[0].start()], text[marks[0].end() :]
-        return lambda behind: before + numbers[copy + behind] + after
-    form = MARK.sub("%s", text.replace("%", "%%"))
     return lambda behind: form % tuple([numbers[copy + behind] for numbers, copy in columns])
+
+
+def _column(text: str, variables: tuple[Variable, ...], count: int) -> list[str]:
+    """A text with marks for all copies left out."""
+    form, columns = _form(text, variables)
+    if not columns:
+        return [text] * count
+    numbers = [values[copy + _BEHIND : copy + _BEHIND + count] for values, copy in columns]
+    return [form % one for one in zip(*numbers, strict=True)]
+
+
+def _form(text: str, variables: tuple[Variable, ...]) -> tuple[str, list[tuple[Variable, int]]]:
+    """A text with places for what its marks stand for; and of each the numbers by copy, with the mark's own copy."""
+    marks = [(variables[int(mark[2])], int(mark[1])) for mark in MARK.finditer(text)]
+    return MARK.sub("%s", text.replace("%", "%%")), marks

@@ -9,12 +9,17 @@ import pytest
 from onnx import helper, numpy_helper
 
 from modelscan import accounting, layers, repeats
+from modelscan.assemble import assemble
 from modelscan.formats import Artifact, ReadOptions, open_artifact
 from modelscan.formats import onnx as reader
 from modelscan.layers.onnx.unfold import unfolded
 from modelscan.limits import DEFAULT
 from modelscan.repeats.marks import MARK, TWIN, copy_of, marked
 from modelscan.repeats.runs import longest
+from modelscan.report.table import View, render
+from modelscan.report.text import Style
+from modelscan.rules import Subject, judge
+from modelscan.series import Repeat, parts_of
 from modelscan.source import Bytes, Folder
 from tests.layers.onnx.onnx_graphs import FLOAT, derived, info, ints, model, node
 
@@ -64,6 +69,13 @@ def assert_same(folded, whole):
     assert folded.tensors == whole.tensors
     assert folded.graph.values == whole.graph.values
     assert accounting.reconcile(folded) == accounting.reconcile(whole)
+    reports = [
+        assemble("m", 1, one, accounting.reconcile(one), judge(Subject("m", one.observations, one, accounting.reconcile(one))))
+        for one in (folded, whole)
+    ]
+    for view in (View(), View(depth=1), View(weights=True)):
+        assert len({render(one, Style(90), view) for one in reports}) == 1
+    assert reports[0].packed() == reports[1].packed()
 
 
 @pytest.mark.parametrize("style", ["blocks.{}/", "layer{:03}_", "", "model/dense_{}/"])
@@ -71,7 +83,7 @@ def test_every_copy_is_told_as_without_folding(style, tmp_path, monkeypatch):
     folded, whole = both(chain(lambda index, before: dense(index, before, style)), tmp_path, monkeypatch)
     assert len(folded.graph.folded.names) == COPIES
     assert len(folded.graph.folded.graph.nodes) == 2 * repeats.KEPT
-    assert any(sample != place for place, sample in enumerate(folded.like)), "the layers were written out"
+    assert any(isinstance(part, Repeat) for part in parts_of(folded.layers)), "the copies are one repeat"
     assert whole.graph.folded is None
     assert_same(folded, whole)
     assert len([layer for layer in folded.layers if layer.claims]) == COPIES
@@ -97,7 +109,7 @@ def residual(index, before):
 def test_residual_blocks_with_constants_and_shared_tensors(tmp_path, monkeypatch):
     folded, whole = both(chain(residual, more=[ints("axes", 2, 3)]), tmp_path, monkeypatch)
     assert folded.graph.folded is not None
-    assert folded.like
+    assert any(isinstance(part, Repeat) for part in parts_of(folded.layers))
     assert_same(folded, whole)
 
 
