@@ -149,6 +149,7 @@ def _place(setting: Setting, made: list[Row]) -> None:
     roots = {row.place.scope[0] for row in told if row.place.rooted}
     strip = len(roots) == 1 and all(len(row.place.scope) > 1 for row in told) and len({row.place.scope[1] for row in told}) > 1
     before: dict[int, Place] = {}
+    places: dict[int, Place] = {}
     for row in made:
         place, body = row.place, row.calls[0].owner
         if place.scope:
@@ -157,7 +158,7 @@ def _place(setting: Setting, made: list[Row]) -> None:
             if not place.told:
                 before[body] = replace(place, scope=place.scope[:-1], classes=place.classes[:-1])
             row.place = place
-        elif (near := _between(setting, row)) is not None:
+        elif (near := _between(setting, row, places)) is not None:
             cut = int(strip and near.rooted)
             row.place = replace(near, scope=near.scope[cut:], classes=near.classes[cut:], leaf=place.leaf)
         elif body in before and row.found is None:
@@ -185,13 +186,15 @@ def _align(made: list[Row]) -> None:
         row.place = agreed(row.place, scopes)
 
 
-def _between(setting: Setting, row: Row) -> Place | None:
-    """The innermost scope that at least two of a call's neighbours stand in, where their names tell one."""
+def _between(setting: Setting, row: Row, places: dict[int, Place]) -> Place | None:
+    """The innermost scope that at least two of a call's neighbours stand in, where their names tell one; `places` keeps those of calls."""
     call = row.calls[0]
-    near = [_told(setting, value, back=True) for value in dict.fromkeys(call.inputs) if value not in setting.views]
-    near += [_told(setting, value, back=False) for value in row.outputs]
-    votes: dict[tuple[str, ...], int] = {}
+    near = [_told(setting, value, places, back=True) for value in dict.fromkeys(call.inputs) if value not in setting.views]
+    near += [_told(setting, value, places, back=False) for value in row.outputs]
     known = [place for place in near if place is not None]
+    if not known:
+        return None
+    votes: dict[tuple[str, ...], int] = {}
     for place in known:
         for depth in range(1 + place.rooted, len(place.scope) + 1):
             votes[place.scope[:depth]] = votes.get(place.scope[:depth], 0) + 1
@@ -202,7 +205,7 @@ def _between(setting: Setting, row: Row) -> Place | None:
     return Place(agreed, place.classes[: len(agreed)], "", told=False, rooted=place.rooted)
 
 
-def _told(setting: Setting, value: int, *, back: bool) -> Place | None:
+def _told(setting: Setting, value: int, places: dict[int, Place], *, back: bool) -> Place | None:
     """The scope of the nearest call before or behind a value that has one."""
     for _ in range(NEAR):
         if value == NONE:
@@ -211,7 +214,9 @@ def _told(setting: Setting, value: int, *, back: bool) -> Place | None:
         if number == NONE:
             return None
         call = setting.flow.calls[number]
-        place = place_of(call)
+        place = places.get(number)
+        if place is None:
+            place = places[number] = place_of(call)
         if place.told and place.scope:
             return place
         value = next(iter(call.inputs if back else call.outputs), NONE)
