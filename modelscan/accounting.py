@@ -93,10 +93,20 @@ def _repeated(layers: Repeat[Layer], before: Sequence[Account | Repeat[Account]]
     if [_figures(one) for one in sample] != [_figures(one) for one in twin]:  # what they share is brought by one of them
         yield from (account(layer, seen) for layer in layers.items())
         return
-    accounts = tuple([one for one in sample if isinstance(one, Account)])
     for layer in (layers.item(place, layers.count - 1) for place in range(size)):
         account(layer, seen)  # for whoever comes behind the last copy
-    yield Repeat(accounts, layers.count, lambda one, place, copy: _again(one, layers.item(place, copy)), layers.columns)
+    accounts = tuple([one for one in sample if isinstance(one, Account)])
+    paired = [_paired(one) for one in accounts]
+    yield Repeat(accounts, layers.count, lambda one, place, copy: _again(one, layers.item(place, copy), paired[place]), layers.columns)
+
+
+def _paired(sample: Account) -> bool:
+    """Whether the rows of an account agree and are those of the layer's specs and claims, one by one."""
+    layer, rows = sample.layer, sample.rows
+    if layer.specs is None or not len(layer.specs) == len(layer.claims) == len(rows):
+        return False
+    pairs = zip(rows, layer.specs, layer.claims, strict=True)
+    return all(row.problem is None and row.spec is spec and row.tensor is claim.tensor for row, spec, claim in pairs)
 
 
 def _figures(one: Account | Repeat[Account]) -> Any:
@@ -107,15 +117,28 @@ def _figures(one: Account | Repeat[Account]) -> Any:
     return one.verdict, rows, one.parameters, one.trainable, one.non_trainable, one.tied, one.logical, one.macs, one.nbytes
 
 
-def _again(sample: Account, layer: Layer) -> Account:
-    """The account of a layer that repeats another one."""
-    own = account(layer)
-    rows = (
-        own.rows
-        if sample.rows == own.rows
-        else tuple([replace(row, tied=as_in.tied) for row, as_in in zip(own.rows, sample.rows, strict=True)])
+def _again(sample: Account, layer: Layer, paired: bool) -> Account:
+    """The account of a layer that repeats another one; its rows are made from specs and claims where the sample's are these (`paired`)."""
+    formula, rows = sample.formula, sample.rows
+    if paired and rows:
+        pairs = zip(rows, layer.specs or (), layer.claims, strict=True)
+        rows = tuple([Row(spec, claim.tensor, row.verdict, None, row.copy, row.tied) for row, spec, claim in pairs])
+    elif rows:
+        own = account(layer)
+        formula, rows = own.formula, tuple([replace(row, tied=like.tied) for row, like in zip(own.rows, rows, strict=True)])
+    return Account(
+        layer,
+        sample.verdict,
+        formula,
+        rows,
+        sample.parameters,
+        sample.trainable,
+        sample.non_trainable,
+        sample.tied,
+        sample.logical,
+        sample.macs,
+        sample.nbytes,
     )
-    return replace(sample, layer=layer, formula=own.formula, rows=rows)
 
 
 def _solve(specs: Iterable[WeightSpec], claims: dict[str, list[Claim]]) -> tuple[WeightSpec, ...]:

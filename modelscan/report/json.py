@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
+from json.encoder import encode_basestring_ascii as quoted
+from math import isfinite
 from typing import Any
 
 from modelscan.ledger import ModelReport, Report
@@ -13,7 +14,37 @@ _ESCAPE = re.compile(r"\\\\|\\ud([89ab][0-9a-f]{2})(\\ud[c-f][0-9a-f]{2})?|\\ud[
 
 def dumps(data: Any) -> str:
     """Indented; characters that a terminal would obey are escaped by being non-ASCII."""
-    return harmless(json.dumps(data, indent=2, ensure_ascii=True, allow_nan=False))
+    return harmless(_indented(data, "\n"))
+
+
+def _indented(value: Any, line: str) -> str:
+    """As `json.dumps(value, indent=2, allow_nan=False)` writes it, which takes three times as long; `line` begins a line at this depth."""
+    kind = type(value)
+    if kind is str:
+        return quoted(value)
+    if value is None or value is True or value is False:
+        return "null" if value is None else "true" if value else "false"
+    if kind is int:
+        return str(value)
+    inner = f"{line}  "
+    if kind is dict:
+        written = [f"{quoted(name)}: {_indented(one, inner)}" for name, one in value.items()]
+        return f"{{{inner}{f',{inner}'.join(written)}{line}}}" if written else "{}"
+    if kind is list or kind is tuple:
+        written = [_indented(one, inner) for one in value]
+        return f"[{inner}{f',{inner}'.join(written)}{line}]" if written else "[]"
+    return _rare(value, line)
+
+
+def _rare(value: Any, line: str) -> str:
+    """Numbers with a fraction, and what is a number, text or container by inheritance."""
+    if isinstance(value, float) and isfinite(value):
+        return float.__repr__(value)
+    plain: Any
+    for plain in (str, int, dict, list, tuple):
+        if isinstance(value, plain):
+            return _indented(plain(value), line)
+    raise ValueError(f"JSON has no word for {value!r}")
 
 
 class JsonDocument:

@@ -12,7 +12,7 @@ from modelscan.ledger import FindingReport, LayerReport, ModelReport, Parameters
 from modelscan.model import Severity
 from modelscan.report.github import github_annotations
 from modelscan.report.html import as_html
-from modelscan.report.json import dumps
+from modelscan.report.json import dumps, harmless
 from modelscan.report.junit import junit
 from modelscan.report.markdown import ledger_markdown, scan_markdown
 from modelscan.report.sarif import sarif
@@ -81,6 +81,27 @@ def test_json_text_means_the_same_after_it_was_made_harmless():
     for value in ("##[group]", "\\##[", "\U0001f600", "plain \\udc80 text", "\\\\udc80"):
         assert json.loads(dumps([value])) == [value]
     assert json.loads(dumps(["x\udc80y"])) == ["x\\udc80y"]
+
+
+def random_data(draw, depth=4):
+    leaves = (None, True, False, 0, -(10**20), 1.5, -0.0, 1e300, "", 'é"\\\n\x1b', "\udc80", Severity.HIGH, 7)
+    if depth == 0 or draw.random() < 0.3:
+        return draw.choice(leaves)
+    parts = [random_data(draw, depth - 1) for _ in range(draw.randrange(4))]
+    return draw.choice((parts, tuple(parts), {f"key{place}\t": part for place, part in enumerate(parts)}))
+
+
+def test_json_is_written_as_the_standard_library_writes_it():
+    draw = random.Random(8)
+    for _ in range(2_000):
+        data = random_data(draw)
+        assert dumps(data) == harmless(json.dumps(data, indent=2, allow_nan=False))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, b"bytes"])
+def test_what_json_has_no_word_for_is_refused(value):
+    with pytest.raises(ValueError, match="JSON has no word for"):
+        dumps([value])
 
 
 def test_sarif_names_the_place():
