@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from modelscan.graph import Graph, Node
 from modelscan.model import StoredTensor
 from modelscan.records import record
-from modelscan.repeats.copies import Copies
+from modelscan.repeats.copies import Column, Copies
 from modelscan.repeats.marks import FIRST, LAST, MARK, SAMPLE, TWIN, Marked, copy_of, free_of_marks, marked
 from modelscan.repeats.runs import longest
 
@@ -57,17 +58,17 @@ class Fold:
     """A folded graph and what the copies are called."""
 
     graph: Graph
-    names: tuple[tuple[str, ...], ...]
-    """By copy: names of the block's nodes, values, tensors and modules, in the same order for each."""
+    columns: tuple[Column, ...]
+    """Names of the block's nodes, values, tensors and modules, each by copy."""
     marked: Marked
     made: tuple[int, ...]
-    """Places in `names` of the values that nodes make."""
+    """Places among the columns of the values that nodes make."""
     contents: Recalled
 
     @property
     def left_out(self) -> int:
         """Copies that the folded graph lacks."""
-        return len(self.names) - KEPT
+        return len(self.columns[0]) - KEPT
 
     def sample(self) -> list[str]:
         """The values that the nodes of the sample make, each of which stands for that of all copies left out and its own."""
@@ -82,8 +83,7 @@ class Fold:
         """Whether the tensors whose elements were asked for have the same ones in all copies."""
         asked, real = self.contents.asked, self.contents.real
         places = {place for names in self.marked.names for place, name in enumerate(names) if name in asked}
-        inner = self.names[1:-1]
-        return all(real(names[place]) == real(inner[0][place]) for place in places for names in inner)
+        return all(real(name) == real(self.columns[place][1]) for place in places for name in self.columns[place][1:-1])
 
 
 def fold(graph: Graph) -> Fold | None:
@@ -92,15 +92,14 @@ def fold(graph: Graph) -> Fold | None:
         return None
     if any(tensor.name != name for table in (graph.initializers, graph.constants) for name, tensor in table.items()):
         return None  # a name was given twice
-    if not free_of_marks(_texts(graph)):
+    runs = [run for run in longest(graph) if run.saves(KEPT) >= LEAST]
+    if not runs or not free_of_marks(_texts(graph)):
         return None
-    for run in longest(graph):
-        if run.saves(KEPT) < LEAST:
-            continue
+    for run in runs:
         copies = Copies(graph, run)
         if copies.run.saves(KEPT) < LEAST or not copies.closed():
             continue
-        names = marked(copies.names)
+        names = marked(copies.columns)
         if names is not None:
             return _folded(copies, names)
     return None
@@ -126,12 +125,12 @@ def _texts(graph: Graph) -> Iterator[str]:
 def _folded(copies: Copies, marks: Marked) -> Fold:
     graph, run, names = copies.graph, copies.run, marks.names
     places = (*copies.made, *copies.stored)
-    dropped = {one[place] for one in copies.names[LAST + 1 : -1] for place in places}
-    renamed = {copies.names[copy][place]: names[copy][place] for copy in range(FIRST, LAST + 1) for place in places}
+    dropped = set(chain.from_iterable([copies.columns[place][LAST + 1 : -1] for place in places]))
+    renamed = {copies.columns[place][copy]: names[copy][place] for copy in range(FIRST, LAST + 1) for place in places}
     nodes = list(_titled(graph, 0, run.start + run.period))
     for copy in range(FIRST, LAST + 1):
-        nodes.extend(_marked(copies, copy, names[copy], names[copy - 1] or copies.names[0]))
-    taken = iter(copies.taken(copies.names[-1], names[LAST]))
+        nodes.extend(_marked(copies, copy, names[copy], names[copy - 1] or copies.names(0)))
+    taken = iter(copies.taken(copies.names(-1), names[LAST]))
     for node in _titled(graph, run.end - run.period, run.end):
         nodes.append(replace(node, inputs=tuple([next(taken) for _ in node.inputs]), offset=None))
     nodes.extend(_titled(graph, run.end, len(graph.nodes)))
@@ -155,7 +154,7 @@ def _folded(copies: Copies, marks: Marked) -> Fold:
         kinds=kept(graph.kinds),
         training={},
     )
-    return Fold(small, tuple(copies.names), marks, tuple(copies.made), contents)
+    return Fold(small, tuple(copies.columns), marks, tuple(copies.made), contents)
 
 
 def _titled(graph: Graph, start: int, end: int) -> Iterator[Node]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -13,47 +13,50 @@ from modelscan.repeats.runs import Run
 
 _READ = frozenset(("Resize", "Upsample", "Range"))
 """Operators whose result has a shape that depends on floating-point numbers."""
-_SAME, _OWN, _BEFORE = range(3)
-"""What a node of a block takes: the same in every copy, something of its own copy, or of the copy before."""
 
-Said = tuple[Any, ...]
+Column = Sequence[str]
+"""One name of the block, by copy."""
 
 
 class Copies:
     """The copies of a run as far as they are alike.
 
-    A copy's names stand in one order: for each node its own, its outputs, its metadata, the tensors in its attributes; then the stored
-    tensors that the copy has for itself.
+    The block's names stand in one order: for each node its own, its outputs, its metadata, the tensors in its attributes; then the stored
+    tensors that each copy has for itself. Copies are many and blocks are small: everything is held against each other column by column.
     """
 
     def __init__(self, graph: Graph, run: Run) -> None:
         self.graph, self.run = graph, run
-        self.names: list[tuple[str, ...]] = []
-        """By copy."""
+        self.columns: list[Column] = []
         self.made: list[int] = []
-        """Places in a copy's names of values that nodes make."""
+        """Places among the columns of values that nodes make."""
         self.stored: list[int] = []
         """Of stored tensors in attributes and in initializers."""
-        self._owned: list[tuple[int, int]] = []
-        """Where an initializer is first taken that each copy has for itself: node in the block, and input."""
-        self._size = 0
-        """Names of a copy before those of such initializers."""
         self._read: list[int] = []
-        """Places in a copy's names of initializers whose elements, and not only their shapes, decide on shapes."""
+        """Of initializers whose elements, and not only their shapes, decide on shapes."""
         self._fixed: list[str] = []
         """Names that all copies take."""
         self._order: list[int] = []
         """For each input of a block, its place among the copy's names, those of the copy before, and the fixed ones."""
-        self._inner: list[int] = []
-        """Inputs that have nothing to do with the copy before."""
-        if self._template():
-            self._compare()
-        self.run = replace(run, count=len(self.names))
+        self._alike = run.count
+        """How many copies, from the first, are alike as far as that is known."""
+        self._nodes = [graph.nodes[run.start + place : run.end : run.period] for place in range(run.period)]
+        """By place in the block, the nodes of all copies."""
+        self._name()
+        self._connect()
+        self._compare()
+        self.run = replace(run, count=self._alike)
+        if self._alike < run.count:
+            self.columns = [column[: self._alike] for column in self.columns]
 
     def block(self, copy: int) -> Sequence[Node]:
         """The nodes of a copy."""
         start = self.run.start + copy * self.run.period
         return self.graph.nodes[start : start + self.run.period]
+
+    def names(self, copy: int) -> tuple[str, ...]:
+        """The names of a copy."""
+        return tuple([column[copy] for column in self.columns])
 
     def taken(self, own: Sequence[str], before: Sequence[str]) -> list[str]:
         """What the nodes of a copy take, by the names of this copy and of the one before."""
@@ -62,109 +65,96 @@ class Copies:
 
     def closed(self) -> bool:
         """Whether every value has one name, and nobody outside takes what the copies between the first and the last make or store."""
-        places = (*self.made, *self.stored)
-        inner = [names[place] for names in self.names[1:-1] for place in places]
-        ends = [names[place] for names in (self.names[0], self.names[-1]) for place in places]
-        known = set(inner)
-        if len(known) != len(inner) or not known.isdisjoint(ends):
+        columns = [self.columns[place] for place in (*self.made, *self.stored)]
+        known = set(chain.from_iterable([column[1:-1] for column in columns]))
+        if len(known) != len(columns) * (self._alike - 2) or not known.isdisjoint([column[end] for column in columns for end in (0, -1)]):
             return False
         nodes = chain(self.graph.nodes[: self.run.start], self.graph.nodes[self.run.end :])
         outside = chain.from_iterable((*node.inputs, *node.outputs) for node in nodes)
         around = (one.name for one in (*self.graph.inputs, *self.graph.outputs))
         return known.isdisjoint(outside) and known.isdisjoint(around) and known.isdisjoint(self._fixed)
 
-    def _listed(self, copy: int) -> list[str]:
-        """The names of a copy without those of its initializers."""
-        found: list[str] = []
-        start = self.run.start + copy * self.run.period
-        for place, node in enumerate(self.block(copy)):
-            found.append(node.name or node.title(start + place))
-            found.extend(node.outputs)
-            if node.metadata:
-                found.extend(node.metadata.values())
-            if node.attributes:
-                found.extend([value.name for value in node.attributes.values() if isinstance(value, StoredTensor)])
-        return found
-
-    def _template(self) -> bool:
-        """Finds out from the second copy, between the first and the third, what each input of a block is; False where one is none of it."""
-        before, own = self._listed(0), self._listed(1)
-        self._size = len(own)
-        self._places()
-        earlier = {before[place]: place for place in self.made}
-        here = {own[place]: place for place in self.made}
-        takers: list[tuple[int, int]] = []
-        for node, (one, other) in enumerate(zip(self.block(1), self.block(2), strict=True)):
-            for place, (name, later) in enumerate(zip(one.inputs, other.inputs, strict=True)):
-                if name and name in here:
-                    takers.append((_OWN, here[name]))
-                elif name and name in earlier:
-                    takers.append((_BEFORE, earlier[name]))
-                elif name == later:
-                    takers.append((_SAME, len(self._fixed)))
-                    self._fixed.append(name)
-                elif name in self.graph.initializers:
-                    here[name] = self._size + len(self._owned)
-                    takers.append((_OWN, here[name]))
-                    self._owned.append((node, place))
-                else:
-                    return False
-        for place, (node, position) in enumerate(self._owned, self._size):
-            one = self.block(1)[node]
-            if "float" not in self.graph.initializers[one.inputs[position]].dtype or one.op in _READ:
-                self._read.append(place)
-        total = self._size + len(self._owned)
-        self.stored.extend(range(self._size, total))
-        shift = {_OWN: 0, _BEFORE: total, _SAME: 2 * total}
-        self._order = [shift[what] + place for what, place in takers]
-        self._inner = [number for number, (what, _) in enumerate(takers) if what != _BEFORE]
-        return True
-
-    def _places(self) -> None:
-        """Where the values that nodes make and the tensors in attributes stand in a copy's names."""
-        at = 0
-        for node in self.block(1):
-            self.made.extend(at + 1 + place for place, name in enumerate(node.outputs) if name)
-            at += 1 + len(node.outputs) + len(node.metadata)
-            for value in node.attributes.values():
+    def _name(self) -> None:
+        """The columns of what nodes and values are called."""
+        add = self.columns.append
+        for place, nodes in enumerate(self._nodes):
+            first, own = self.run.start + place, nodes[0]
+            add([node.name or node.title(first + copy * self.run.period) for copy, node in enumerate(nodes)])
+            for number in range(len(own.outputs)):
+                if all(node.outputs[number] for node in nodes):
+                    self.made.append(len(self.columns))
+                elif any(node.outputs[number] for node in nodes):
+                    self._alike = 0  # some copies leave it out
+                add([node.outputs[number] for node in nodes])
+            for key in own.metadata:
+                add([node.metadata[key] for node in nodes])
+            for key, value in own.attributes.items():
                 if isinstance(value, StoredTensor):
-                    if value.name not in node.outputs:
-                        self.stored.append(at)
-                    at += 1
+                    if value.name not in own.outputs:
+                        self.stored.append(len(self.columns))
+                    add([node.attributes[key].name for node in nodes])
+
+    def _connect(self) -> None:
+        """Finds out from the second copy, between the first and the third, what each input of a block is; columns of own initializers."""
+        before, here = ({self.columns[place][copy]: place for place in self.made} for copy in (0, 1))
+        earlier: list[tuple[int, int]] = []
+        fixed: list[int] = []
+        for nodes in self._nodes:
+            for position, name in enumerate(nodes[1].inputs):
+                column = [node.inputs[position] for node in nodes]
+                if name and name in here:
+                    self._order.append(here[name])
+                    self._agree(column, self.columns[here[name]])
+                elif name and name in before:
+                    earlier.append((len(self._order), before[name]))
+                    self._order.append(-1)
+                    self._agree(column[1:], self.columns[before[name]][:-1], 1)
+                elif name == column[2]:
+                    fixed.append(len(self._order))
+                    self._order.append(-1)
+                    self._fixed.append(name)
+                    self._agree(column, [name] * len(column))
+                elif name in self.graph.initializers:
+                    here[name] = len(self.columns)
+                    self._order.append(here[name])
+                    self.stored.append(here[name])
+                    if "float" not in self.graph.initializers[name].dtype or nodes[1].op in _READ:
+                        self._read.append(here[name])
+                    self.columns.append(column)
+                else:
+                    self._alike = 0
+                    return
+        total = len(self.columns)
+        for number, place in earlier:
+            self._order[number] = total + place
+        for number, place in enumerate(fixed):
+            self._order[place] = 2 * total + number
 
     def _compare(self) -> None:
-        """Cuts the run where a copy is connected, declared or filled in another way than the first one."""
-        first: Said | None = None
-        for copy in range(self.run.count):
-            nodes = self.block(copy)
-            names = (*self._listed(copy), *[nodes[node].inputs[place] for node, place in self._owned])
-            taken = [name for node in nodes for name in node.inputs]
-            said = self._said(names)
-            first = first or said
-            if said is None or said != first or not self._connected(taken, names):
-                break
-            self.names.append(names)
-
-    def _connected(self, taken: list[str], names: tuple[str, ...]) -> bool:
-        if self.names:
-            return len(names) == len(self.names[0]) and taken == self.taken(names, self.names[-1])
-        expected = self.taken(names, names)
-        return all(taken[place] == expected[place] for place in self._inner)
-
-    def _said(self, names: Sequence[str]) -> Said | None:
-        """What the file says of a copy's values that the copies must agree in; None where it says what cannot be compared."""
+        """What the file says of values and of the numbers in tensors has to be the same for all copies."""
         graph = self.graph
-        said: list[Any] = [len(names)]
         if graph.declared:
-            for one in [graph.declared.get(names[place]) for place in self.made]:
-                if one is not None and one.dtype is None:
-                    return None
-                said.append(one and (one.dtype, one.shape))
+            for place in self.made:
+                infos = [graph.declared.get(name) for name in self.columns[place]]
+                unclear = next((copy for copy, one in enumerate(infos) if one is not None and one.dtype is None), len(infos))
+                self._alike = min(self._alike, unclear)
+                self._agree_with_first([None if one is None else (one.dtype, one.shape) for one in infos])
         if graph.kinds:
-            said.append([graph.kinds.get(names[place]) for place in (*self.made, *self.stored)])
-        said.extend([graph.contents.get(names[place]) for place in self._read])
-        for place in self.made if graph.constants else ():
-            constant = graph.constants.get(names[place])
-            if constant is not None:
-                said.append(graph.contents.get(names[place]))
-        return tuple(said)
+            self._same(graph.kinds.get, (*self.made, *self.stored))
+        self._same(graph.contents.get, self._read)
+        if graph.constants:
+            self._same(lambda name: graph.contents.get(name) if name in graph.constants else None, self.made)
+
+    def _same(self, of: Callable[[str], Any], places: Sequence[int]) -> None:
+        for place in places:
+            self._agree_with_first([of(name) for name in self.columns[place]])
+
+    def _agree_with_first(self, said: list[Any]) -> None:
+        self._agree(said, [said[0]] * len(said))
+
+    def _agree(self, said: Sequence[Any], expected: Sequence[Any], first: int = 0) -> None:
+        """Only as many copies are alike as say the same; `said` is that of the copy `first` and those behind it."""
+        if said == expected:
+            return
+        differing: Iterator[int] = (copy for copy, (one, other) in enumerate(zip(said, expected, strict=True), first) if one != other)
+        self._alike = min(self._alike, next(differing, self._alike))

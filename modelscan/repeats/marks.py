@@ -42,16 +42,16 @@ def free_of_marks(texts: Iterable[str]) -> bool:
     return _HINT not in "\n".join(texts)
 
 
-def marked(names: Sequence[tuple[str, ...]]) -> Marked | None:
-    """Marks in the names of copies; None where these differ in more than numbers.
+def marked(columns: Sequence[Sequence[str]]) -> Marked | None:
+    """Marks in names, each given for all copies; None where these differ in more than numbers.
 
     Equal numbers get one mark, so that what belongs to one module by its name still does. Where a number of one copy is at once the
     next number of another place, modules reach over the borders of copies, and marks would cut them.
     """
     known = _Variables()
     found: tuple[list[str], ...] = tuple([] for _ in range(LAST + 1))
-    for column in zip(*names[1:-1], strict=True):
-        split = _split(column)
+    for column in columns:
+        split = _split(column[1:-1])
         if split is None:
             return None
         pieces: list[tuple[str, int | None]] = []
@@ -90,7 +90,7 @@ class _Variables:
         return False
 
 
-def _split(column: tuple[str, ...]) -> list[str | Variable] | None:
+def _split(column: Sequence[str]) -> list[str | Variable] | None:
     """Names taken apart into what they have in common, and the numbers in which they differ; None where they differ in more."""
     if len(column[0]) > _LONGEST:
         return None

@@ -49,7 +49,7 @@ def infer_folded(reading: Reading, graph: Graph, fold: Fold, ir_version: int | N
     for name, place in zip(fold.sample(), fold.made, strict=True):
         one = small.values.get(name)
         if one is not None:
-            values.update((names[place], TensorInfo(names[place], one.dtype, one.shape)) for names in fold.names[1:-1])
+            values.update([(inner, TensorInfo(inner, one.dtype, one.shape)) for inner in fold.columns[place][1:-1]])
     return replace(graph, values=values, folded=replace(fold, graph=small))
 
 

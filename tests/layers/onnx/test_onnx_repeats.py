@@ -81,7 +81,7 @@ def assert_same(folded, whole):
 @pytest.mark.parametrize("style", ["blocks.{}/", "layer{:03}_", "", "model/dense_{}/"])
 def test_every_copy_is_told_as_without_folding(style, tmp_path, monkeypatch):
     folded, whole = both(chain(lambda index, before: dense(index, before, style)), tmp_path, monkeypatch)
-    assert len(folded.graph.folded.names) == COPIES
+    assert len(folded.graph.folded.columns[0]) == COPIES
     assert len(folded.graph.folded.graph.nodes) == 2 * repeats.KEPT
     assert any(isinstance(part, Repeat) for part in parts_of(folded.layers)), "the copies are one repeat"
     assert whole.graph.folded is None
@@ -309,7 +309,7 @@ def _in_memory(proto):
 )
 def test_marks_stand_for_the_numbers_in_which_names_differ(columns, expected):
     names = list(zip(*columns, strict=True))
-    found = marked(names)
+    found = marked(columns)
     if expected is None:
         assert found is None
         return
