@@ -40,6 +40,8 @@ _HEAD = 512
 _DIM, _CODE, _NAME, _RAW = TENSOR_DIMS << 3, TENSOR_TYPE << 3, TENSOR_NAME << 3 | LENGTH, TENSOR_RAW << 3 | LENGTH
 """Tags of these fields, where dimensions stand one by one."""
 _NAME_THEN_RAW = bytes((_NAME, _RAW))
+_HEADS = 4096
+"""Different beginnings of tensors that are remembered."""
 _LONGEST_HEAD = 64
 """Bytes before a tensor's name within which it is looked for: a few dimensions and the type."""
 _COUNTED = 64 << 20
@@ -158,7 +160,7 @@ def _plain(reading: Reading, data: bytes, base: int, extent: Extent, scope: str,
     shape, dtype, _, needed, kind = _type_of(reading, tuple(dims), code)
     if own is None or dtype is None or nbytes != needed or base + at + nbytes != end:
         return None
-    if order.endswith(_NAME_THEN_RAW) and order.count(_NAME) == 1:
+    if order.endswith(_NAME_THEN_RAW) and order.count(_NAME) == 1 and len(reading.heads) < _HEADS:
         reading.heads[data[start - base : named]] = (shape, dtype, nbytes, kind), data[after:at]
     return own, reading.add(StoredTensor(reading.unique(scope + own), shape, dtype, nbytes, None, base + at, kind))
 
