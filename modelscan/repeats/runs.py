@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from itertools import pairwise
-from operator import attrgetter
+from operator import attrgetter, eq
 from typing import Any
 
 from modelscan.graph import Graph, Node
@@ -51,7 +51,7 @@ def longest(graph: Graph) -> list[Run]:
         before.append(place)
     found = []
     for period, _ in Counter(gaps).most_common(_TRIED):
-        same = bytes([a == b for a, b in zip(keys, keys[period:], strict=False)])
+        same = bytes(map(eq, keys, keys[period:]))
         length, end = max(((len(run[0]), run.end()) for run in re.finditer(rb"\x01+", same)), default=(0, 0))
         found.append(_aligned(graph, end - length, end + period, period))
     return sorted(found, key=lambda run: (-run.count * run.period, run.period))

@@ -174,14 +174,21 @@ class HugeAllocation(Rule):
         graph = subject.model.graph if subject.model is not None and subject.model.format == "onnx" else None
         if not isinstance(graph, Graph):
             return
-        for path, scope in (graph.inlined or graph).scopes():
-            huge = {name for name, info in scope.values.items() if info.shape and prod(_sizes(info.shape)) > _ALLOCATES}
-            for index, node in enumerate(scope.nodes):
-                sizes = _asked(node, scope) or (_made(node, scope, huge) if huge else None)
-                if sizes:
-                    title = f"{path}/{node.title(index)}" if path else node.title(index)
-                    text = f"{node.op} {title} makes a tensor of {' × '.join(f'{one:,}' for one in sizes)} = {prod(sizes):,} elements"
-                    yield self.finding(text, layer=title, offset=node.offset)
+        if graph.folded is not None and not any(_allocations(graph.folded.graph)):
+            return  # what its copies do not do, no copy does
+        for title, node, sizes in _allocations(graph.inlined or graph):
+            text = f"{node.op} {title} makes a tensor of {' × '.join(f'{one:,}' for one in sizes)} = {prod(sizes):,} elements"
+            yield self.finding(text, layer=title, offset=node.offset)
+
+
+def _allocations(graph: Graph) -> Iterator[tuple[str, Node, tuple[int, ...]]]:
+    """Titles and nodes of all scopes that make tensors beyond the bound, with their dimensions."""
+    for path, scope in graph.scopes():
+        huge = {name for name, info in scope.values.items() if info.shape and prod(_sizes(info.shape)) > _ALLOCATES}
+        for index, node in enumerate(scope.nodes):
+            sizes = _asked(node, scope) or (_made(node, scope, huge) if huge else None)
+            if sizes:
+                yield f"{path}/{node.title(index)}" if path else node.title(index), node, sizes
 
 
 def _asked(node: Node, scope: Graph) -> tuple[int, ...] | None:

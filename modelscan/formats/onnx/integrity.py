@@ -26,6 +26,11 @@ def settle(reading: Reading, graph: Graph, where: str, extra: Iterable[str] = ()
         where: field path of the scope.
         extra: names that are defined besides inputs and initializers (formal inputs of a function).
     """
+    return (graph, {}) if _in_order(graph, extra) else _settled(reading, graph, where, extra)
+
+
+def _settled(reading: Reading, graph: Graph, where: str, extra: Iterable[str]) -> tuple[Graph, Needs]:
+    """The same, name by name."""
     defined: dict[str, int] = {}
     for name in (*(one.name for one in graph.inputs), *extra):
         defined[name] = defined.get(name, 0) + 1
@@ -52,6 +57,19 @@ def settle(reading: Reading, graph: Graph, where: str, extra: Iterable[str] = ()
     if late is not None or captured:
         graph = replace(graph, nodes=tuple(nodes))
     return graph, missing
+
+
+def _in_order(graph: Graph, extra: Iterable[str]) -> bool:
+    """Whether every node takes what stands before it, every name is defined once and every output defined, as nearly always."""
+    given = [*(one.name for one in graph.inputs), *extra]
+    known = {"", *given, *graph.initializers}
+    count = len(known) if len(set(given)) == len(given) else -1
+    for node in graph.nodes:
+        if node.graphs or not known.issuperset(node.inputs):
+            return False
+        known.update(node.outputs)
+        count += len(node.outputs)
+    return count == len(known) and known.issuperset([one.name for one in graph.outputs])
 
 
 def _unmet(
@@ -179,7 +197,7 @@ def unused(reading: Reading, graph: Graph) -> None:
     """Initializers that no node and no output uses, in any scope."""
     used = {one.name for one in graph.outputs}
     for _, scope in graph.scopes():
-        used.update(name for node in scope.nodes for name in node.inputs)
+        used.update(*[node.inputs for node in scope.nodes])
         used.update(one.name for one in scope.outputs)
     for one in graph.training.values():
         used.update(name for _, scope in one.scopes() for node in scope.nodes for name in node.inputs)

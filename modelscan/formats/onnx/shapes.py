@@ -6,7 +6,7 @@ second run, so that what follows from it is derived, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -44,13 +44,37 @@ def infer_folded(reading: Reading, graph: Graph, fold: Fold, ir_version: int | N
         reading.counts = counts
         del reading.seen[seen:], reading.inference_failures[failures:]
         return None
-    marked = set(chain.from_iterable(fold.marked.names))
-    values = {**graph.values, **{name: one for name, one in small.values.items() if name not in marked}}
-    for name, place in zip(fold.sample(), fold.made, strict=True):
-        one = small.values.get(name)
-        if one is not None:
-            values.update([(inner, TensorInfo(inner, one.dtype, one.shape)) for inner in fold.columns[place][1:-1]])
-    return replace(graph, values=values, folded=replace(fold, graph=small))
+    return replace(graph, values=_Unfolded(graph.values, small.values, fold), folded=replace(fold, graph=small))
+
+
+class _Unfolded(Mapping[str, TensorInfo]):
+    """The values of the whole graph, told by those of the folded one; nearly nobody asks for them, so they are written out for who does."""
+
+    __slots__ = ("_found", "_given")
+
+    def __init__(self, whole: Mapping[str, TensorInfo], small: Mapping[str, TensorInfo], fold: Fold) -> None:
+        self._given = whole, small, fold
+        self._found: dict[str, TensorInfo] | None = None
+
+    def _all(self) -> dict[str, TensorInfo]:
+        if self._found is None:
+            whole, small, fold = self._given
+            marked = set(chain.from_iterable(fold.marked.names))
+            self._found = {**whole, **{name: one for name, one in small.items() if name not in marked}}
+            for name, place in zip(fold.sample(), fold.made, strict=True):
+                one = small.get(name)
+                if one is not None:
+                    self._found.update([(inner, TensorInfo(inner, one.dtype, one.shape)) for inner in fold.columns[place][1:-1]])
+        return self._found
+
+    def __getitem__(self, name: str) -> TensorInfo:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
 
 
 def _lacking(graph: Graph, found: Scoped) -> bool:
