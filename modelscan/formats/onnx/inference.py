@@ -24,6 +24,7 @@ _SEGMENT = 8_000
 """Nodes that are inferred at once; the package needs about 2 KB for each."""
 _ROUNDS = 16
 """Runs until no more nodes can be shown; only files with operators that need care take more than one."""
+_SHAPE_TYPES = frozenset({"int32", "int64", None})
 _FOLLOWED = 5_000_000
 """Elements of vectors up to which computed shapes are followed, 0.2 s."""
 
@@ -125,7 +126,7 @@ def _worth_propagating(graph: Graph, found: Scoped) -> bool:
     The package then makes a symbol of every element of every vector, as if it were a shape: a vector of a million samples costs it
     40 ms for each operator that it passes.
     """
-    return _unknown(graph, found) and _vector_elements(graph, found) <= _FOLLOWED
+    return _unknown(graph, found) and _computes_integers(graph, found) and _vector_elements(graph, found) <= _FOLLOWED
 
 
 def _unknown(graph: Graph, found: Scoped) -> bool:
@@ -135,6 +136,18 @@ def _unknown(graph: Graph, found: Scoped) -> bool:
             if name not in whole and name:
                 return True
         if any(_unknown(body, found.bodies.get((index, key), Scoped())) for key, body in node.graphs.items()):
+            return True
+    return False
+
+
+def _computes_integers(graph: Graph, found: Scoped) -> bool:
+    """Whether any node makes integers, or what nobody knows: nothing else becomes a shape."""
+    for index, node in enumerate(graph.nodes):
+        for name in node.outputs:
+            one = found.values.get(name)
+            if name and (one is None or one.dtype in _SHAPE_TYPES):
+                return True
+        if any(_computes_integers(body, found.bodies.get((index, key), Scoped())) for key, body in node.graphs.items()):
             return True
     return False
 

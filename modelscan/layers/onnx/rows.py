@@ -150,6 +150,7 @@ def _place(setting: Setting, made: list[Row]) -> None:
     strip = len(roots) == 1 and all(len(row.place.scope) > 1 for row in told) and len({row.place.scope[1] for row in told}) > 1
     before: dict[int, Place] = {}
     places: dict[int, Place] = {}
+    scoped = any(call.node.metadata or "/" in call.node.name for call in setting.flow.calls)
     for row in made:
         place, body = row.place, row.calls[0].owner
         if place.scope:
@@ -158,14 +159,15 @@ def _place(setting: Setting, made: list[Row]) -> None:
             if not place.told:
                 before[body] = replace(place, scope=place.scope[:-1], classes=place.classes[:-1])
             row.place = place
-        elif (near := _between(setting, row, places)) is not None:
+        elif scoped and (near := _between(setting, row, places)) is not None:
             cut = int(strip and near.rooted)
             row.place = replace(near, scope=near.scope[cut:], classes=near.classes[cut:], leaf=place.leaf)
         elif body in before and row.found is None:
             row.place = replace(before[body], leaf=place.leaf)
         else:
             around = enclosing(setting.flow, row.calls[0])
-            row.place = replace(place, scope=around, classes=(None,) * len(around))
+            if around or place.classes:
+                row.place = replace(place, scope=around, classes=(None,) * len(around))
 
 
 def _align(made: list[Row]) -> None:

@@ -32,6 +32,24 @@ def test_shapes_follow_small_constants() -> None:
     assert scan(proto).graph.values["y"].shape == (2, 3, 2)
 
 
+def test_computed_shapes_are_followed_where_integers_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    followed: list[bool] = []
+    run = inference.Inference._run
+
+    def noted(self: inference.Inference, data: bytes, graph: Graph, *, propagate: bool) -> Any:
+        followed.append(propagate)
+        return run(self, data, graph, propagate=propagate)
+
+    monkeypatch.setattr(inference.Inference, "_run", noted)
+    nodes = [NODE("MatMul", ["x", "w"], ["m"]), NODE("NonZero", ["m"], ["z"]), NODE("Relu", ["m"], ["y"])]
+    open_batch = info("x", None, 4)
+    scan(model([nodes[0], nodes[2]], [open_batch], [info("y", None, 3)], [floats("w", 4, 3)]))
+    assert followed == [False], "the batch is open, and no computation tells it"
+    followed.clear()
+    scan(model(nodes, [open_batch], [info("y", None, 3)], [floats("w", 4, 3)]))
+    assert followed == [False, True]
+
+
 def test_symbols_of_the_file_stay_and_made_up_ones_go() -> None:
     nodes = [NODE("Relu", ["x"], ["a"]), NODE("NonZero", ["a"], ["b"])]
     values = scan(model(nodes, [info("x", "batch", 6)], [onnx.ValueInfoProto(name="b")])).graph.values
