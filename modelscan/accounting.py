@@ -66,6 +66,8 @@ def account(layer: Layer, seen: set[Share] | None = None) -> Account:
         return Account(layer, Verdict.EMPTY, None, macs=0)
     if layer.specs is None:
         return _unknown(layer, seen)
+    if not layer.specs and not layer.claims:
+        return Account(layer, Verdict.EMPTY, Formula.of(()), macs=layer.extra_macs)
     claims: dict[str, list[Claim]] = {}
     for claim in layer.claims:
         claims.setdefault(claim.role or "", []).append(claim)
@@ -232,13 +234,15 @@ def _witnessed(spec: WeightSpec) -> bool:
 
 def _judged(layer: Layer, specs: tuple[WeightSpec, ...], rows: tuple[Row, ...]) -> Account:
     verdicts = {row.verdict for row in rows}
-    present = {row.spec.role for row in rows if row.spec is not None}
-    counted = tuple(spec for spec in specs if spec.counted and (spec.role in present or not spec.optional))
+    counted = tuple([spec for spec in specs if spec.counted])
+    if any(spec.optional for spec in counted):
+        present = {row.spec.role for row in rows if row.spec is not None}
+        counted = tuple([spec for spec in counted if spec.role in present or not spec.optional])
     if not rows:
         verdict = Verdict.EMPTY
     else:
         verdict = next((bad for bad in GRAVITY if bad in verdicts), Verdict.INFERRED if Verdict.INFERRED in verdicts else Verdict.MATCH)
-    formula = Formula.of(spec.dims for spec in counted)
+    formula = Formula.of([spec.dims for spec in counted])
     packed = any(spec.logical for spec in counted)
     trainable, non_trainable = _split(layer, counted)
     return Account(
@@ -252,7 +256,7 @@ def _judged(layer: Layer, specs: tuple[WeightSpec, ...], rows: tuple[Row, ...]) 
         tied=sum([row.spec.elements or 0 for row in rows if row.tied and row.spec is not None and row.spec.counted]),
         logical=Formula.of(spec.logical or spec.dims for spec in counted).value if packed else None,
         macs=_macs(layer, specs),
-        nbytes=bytes_of(row.tensor for row in rows if row.tensor is not None) if layer.claims else bytes_in_attributes(rows),
+        nbytes=bytes_of([row.tensor for row in rows if row.tensor is not None]) if layer.claims else bytes_in_attributes(rows),
     )
 
 

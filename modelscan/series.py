@@ -109,7 +109,8 @@ class Series(Made[T]):
 
 def series(parts: Sequence[T | Repeat[T]]) -> Sequence[T]:
     """A tuple where nothing repeats."""
-    return Series(parts) if any(isinstance(part, Repeat) for part in parts) else tuple(_written_out(parts))
+    items = tuple([part for part in parts if not isinstance(part, Repeat)])
+    return items if len(items) == len(parts) else Series(parts)
 
 
 def parts_of(items: Sequence[T]) -> Sequence[T | Repeat[T]]:

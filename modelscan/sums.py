@@ -100,6 +100,8 @@ def _product_sum(values: Iterable[tuple[int | None, int]]) -> int | None:
 def bytes_of(tensors: Iterable[StoredTensor]) -> int:
     """Bytes of the payloads, each once."""
     held = tuple(tensors)
+    if len(held) == 1:
+        return size_in_bytes(held[0])
     return sum(map(size_in_bytes, dict(zip(map(identity, held), held, strict=True)).values()))
 
 
