@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from modelscan.formats.onnx.context import Reading
@@ -96,7 +97,9 @@ class _Checker:
         return found
 
 
+@lru_cache(maxsize=1024)
 def _signature(op: str, domain: str, version: int) -> Signature:
+    """What the schema of an operator asks for; the files of a folder have few different ones."""
     defs = native().defs
     schema = defs.get_schema(op, version, domain)
     allowed = {one.type_param_str: frozenset(one.allowed_type_strs) for one in schema.type_constraints}
