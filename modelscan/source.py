@@ -11,7 +11,8 @@ import os
 import posixpath
 import stat
 from collections import OrderedDict
-from pathlib import Path, PurePosixPath
+from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Protocol
 
 from modelscan.errors import UnreadableFile
@@ -238,8 +239,12 @@ class Folder:
     def __init__(self, path: str | os.PathLike[str], store: str | None = None) -> None:
         self.path = os.fspath(path) or "."
         self.name = self.path
-        self._real = os.path.realpath(self.path)
         self._store = store
+
+    @cached_property
+    def _real(self) -> str:
+        """Where it really lies; most models have no files beside them that anybody asks for."""
+        return os.path.realpath(self.path)
 
     def names(self) -> list[str]:
         """See `Tree.names`; links to folders are not followed."""
@@ -300,4 +305,4 @@ def parent_folder(path: str | os.PathLike[str]) -> Folder:
 
     When the file is a link, its parts may be links into the folder that the file itself really lies in.
     """
-    return Folder(Path(path).parent, os.path.dirname(os.path.realpath(path)) if os.path.islink(path) else None)
+    return Folder(os.path.dirname(path), os.path.dirname(os.path.realpath(path)) if os.path.islink(path) else None)
