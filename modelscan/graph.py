@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import field
+from itertools import compress, count
+from operator import attrgetter
 from typing import Any
 
 from modelscan.model import StoredTensor, TensorInfo
@@ -11,6 +13,7 @@ from modelscan.records import record
 
 FunctionKey = tuple[str, str, str]
 """Domain, name and overload of a function: what a node's `domain`, `op` and `overload` are looked up by."""
+_bodies = attrgetter("graphs")
 
 
 @record(frozen=True, slots=True)
@@ -120,10 +123,10 @@ class Graph:
         while stack:
             place, one = stack.pop()
             yield place, one
-            for index, node in enumerate(one.nodes):
-                if node.graphs:
-                    base = f"{place}/{node.title(index)}" if place else node.title(index)
-                    stack.extend((f"{base}/{key}", body) for key, body in node.graphs.items())
+            for index in compress(count(), map(_bodies, one.nodes)):
+                title = one.nodes[index].title(index)
+                base = f"{place}/{title}" if place else title
+                stack.extend((f"{base}/{key}", body) for key, body in one.nodes[index].graphs.items())
 
 
 @record(frozen=True, slots=True)

@@ -52,8 +52,9 @@ def longest(graph: Graph) -> list[Run]:
     found = []
     for period, _ in Counter(gaps).most_common(_TRIED):
         same = bytes(map(eq, keys, keys[period:]))
-        length, end = max(((len(run[0]), run.end()) for run in re.finditer(rb"\x01+", same)), default=(0, 0))
-        found.append(_aligned(graph, end - length, end + period, period))
+        length = max(map(len, same.split(b"\0")))
+        start = same.rindex(b"\1" * length)
+        found.append(_aligned(graph, start, start + length + period, period))
     return sorted(found, key=lambda run: (-run.count * run.period, run.period))
 
 

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
+from itertools import compress, count
 from math import prod
 from operator import attrgetter
 from typing import Any
@@ -54,9 +55,9 @@ def _nodes(subject: Subject, has: Callable[[Node], Any]) -> Iterator[tuple[str, 
     if not isinstance(graph, Graph):
         return
     for path, scope in _scopes(graph):
-        for index, node in enumerate(scope.nodes):
-            if has(node):
-                yield f"{path}/{node.title(index)}" if path else node.title(index), node
+        for index in compress(count(), map(has, scope.nodes)):
+            node = scope.nodes[index]
+            yield f"{path}/{node.title(index)}" if path else node.title(index), node
 
 
 def _scopes(graph: Graph) -> Iterator[tuple[str, Graph]]:
