@@ -105,21 +105,22 @@ def fold(graph: Graph) -> Fold | None:
     return None
 
 
-def _texts(graph: Graph) -> Iterator[str]:
+def _texts(graph: Graph) -> list[str]:
     """Whatever the file says that can show up in a result: names, operators, attributes, symbolic dimensions."""
     nodes = graph.nodes
     told: set[str] = {graph.name, *graph.initializers, *graph.kinds.values()}
     told.update(*[node.inputs for node in nodes], *[node.outputs for node in nodes])
     told.update([node.name for node in nodes], [node.op for node in nodes], [node.domain for node in nodes])
-    yield from told
+    texts = list(told)
     for info in (*graph.inputs, *graph.outputs, *graph.declared.values()):
-        yield info.name
-        yield from (size for size in info.shape or () if isinstance(size, str))
+        texts.append(info.name)
+        texts.extend(size for size in info.shape or () if isinstance(size, str))
     for node in nodes:
         if node.metadata or node.attributes:
-            yield from (*node.metadata.values(), *node.attributes)
+            texts.extend((*node.metadata.values(), *node.attributes))
             firsts = [(value, value[0] if isinstance(value, tuple) and value else value) for value in node.attributes.values()]
-            yield from (repr(value) for value, first in firsts if not isinstance(first, int | float))
+            texts.extend(repr(value) for value, first in firsts if not isinstance(first, int | float))
+    return texts
 
 
 def _folded(copies: Copies, marks: Marked) -> Fold:

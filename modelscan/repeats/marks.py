@@ -101,7 +101,8 @@ def _split(column: Sequence[str]) -> list[str | Variable] | None:
     if len(first) == len(last) and len(differing) == 1 and differing[0] % 2:  # as nearly all: no need to take apart each of them
         place = differing[0]
         before, after = "".join(first[:place]), "".join(first[place + 1 :])
-        numbers = tuple([name[len(before) : len(name) - len(after)] for name in column])
+        begin, end = len(before), -len(after) or None
+        numbers = tuple([name[begin:end] for name in column])
         digits = "".join(numbers)
         if digits.isascii() and digits.isdecimal() and all(numbers) and [before + number + after for number in numbers] == [*column]:
             return [*first[:place], numbers, *first[place + 1 :]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from itertools import pairwise
-from operator import attrgetter, eq
+from operator import attrgetter, eq, sub
 from typing import Any
 
 from modelscan.graph import Graph, Node
@@ -43,14 +43,15 @@ class Run:
 def longest(graph: Graph) -> list[Run]:
     """Runs of nodes that agree in operator, attributes and the types of stored tensors; the longest first."""
     keys = _keys(graph)
-    gaps: list[int] = []
     places: dict[int, list[int]] = {}
     for place, key in enumerate(keys):
-        before = places.setdefault(key, [])
-        gaps.extend([place - one for one in before[-_LAGS:]])
-        before.append(place)
+        places.setdefault(key, []).append(place)
+    gaps: Counter[int] = Counter()
+    for alike in places.values():
+        for lag in range(1, min(_LAGS, len(alike) - 1) + 1):
+            gaps.update(map(sub, alike[lag:], alike))
     found = []
-    for period, _ in Counter(gaps).most_common(_TRIED):
+    for period, _ in gaps.most_common(_TRIED):
         same = bytes(map(eq, keys, keys[period:]))
         length = max(map(len, same.split(b"\0")))
         start = same.rindex(b"\1" * length)
