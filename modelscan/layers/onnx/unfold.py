@@ -1,4 +1,4 @@
-"""The layers of a folded graph (`modelscan.repeats`), written out for all copies of its block.
+"""The layers of a folded graph (`modelscan.repeats`): those of all copies of its block, as one repeat of a sample.
 
 Of the copies that the folded graph keeps, two are held against each other: their layers must be the same but for names. Then each copy
 that was left out has these layers, too, under its own names and with its own stored tensors.
