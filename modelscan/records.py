@@ -1,21 +1,21 @@
-"""Frozen dataclasses that are quick to define: the vocabulary has dozens, and a command line pays for each at every start.
+"""Frozen dataclasses that are quick to define and to make: the vocabulary has dozens, and a command line pays for each at every start.
 
 `dataclasses` compiles six methods for each class (CPython 3.11, `_process_class`): a fifth of what `inspect` took on a small model. Here
-one is compiled, `__new__`; the others are written once and work on any record. To type checkers a record is a dataclass, and it is one to
+one is compiled, `__init__`; the others are written once and work on any record. To type checkers a record is a dataclass, and it is one to
 `dataclasses.fields` and `dataclasses.replace`.
 
-An object is filled while it belongs to a twin of its class, which has the same slots and lets them be set; then it is given its own
-class. A frozen dataclass calls `object.__setattr__` for each field instead, and takes twice as long; a large model makes a million objects.
-A subclass of a record that adds fields must be a record itself.
+While an object is filled, its fields can be set like those of any object; its last step makes it one of a subclass that refuses. A frozen
+dataclass calls `object.__setattr__` for each field instead, and takes more than twice as long; a large model makes a million objects.
+A subclass of a record must be a record itself.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-__all__ = ["record"]
+__all__ = ["kind_of", "record"]
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as record
@@ -49,15 +49,32 @@ def _made(plain: type) -> type:
     fields.update((name, _field(name, names.pop(name, _MISSING), names["__annotations__"][name])) for name in own)
     names.pop("__dict__", None)
     names.pop("__weakref__", None)
+    scope: dict[str, Any] = {}
     common = {
+        "__qualname__": plain.__qualname__,
         "__slots__": slots,
         "__match_args__": tuple(fields),
         "__dataclass_fields__": fields,
         "__dataclass_params__": vars(_Model)["__dataclass_params__"],
-        "__new__": _new(plain, fields, slots),
+        "__init__": _init(plain, fields, scope),
         "_values": staticmethod(attrgetter(*fields)) if len(fields) > 1 else staticmethod(_tuple_of(*fields)),
     }
-    return type(plain)(plain.__name__, plain.__bases__, {**_SHARED, **names, **common})
+    made = type(plain)(plain.__name__, plain.__bases__, {**_SHARED, **names, **common})
+    scope["_frozen"] = _frozen(made)
+    return made
+
+
+def _frozen(made: type) -> type:
+    """The subclass that a record's objects belong to once they are filled."""
+    told = {name: getattr(made, name) for name in ("__module__", "__qualname__", "__doc__")}
+    anew = staticmethod(lambda _, *values, **named: made(*values, **named))  # `dataclasses.replace` calls an object's own class
+    return type(made)(made.__name__, (made,), {"__slots__": (), "__new__": anew, **_REFUSING, **told})
+
+
+def kind_of(one: Any) -> type[Any]:
+    """The record that an object is one of: its own class is the one that refuses to be changed."""
+    kind: Any = type(one).__base__
+    return cast("type[Any]", kind)
 
 
 def _field(name: str, default: Any, annotation: Any) -> Any:
@@ -71,12 +88,10 @@ def _tuple_of(*names: str) -> Any:
     return lambda record: tuple(getattr(record, name) for name in names)
 
 
-def _new(plain: type, fields: dict[str, Any], slots: tuple[str, ...]) -> Any:
-    """The one method that is worth compiling: it runs for every object, with names and defaults of its own."""
-    generic = {name: value for name, value in vars(plain).items() if name == "__orig_bases__"}
-    twin = type(plain)(plain.__name__, plain.__bases__, {"__slots__": slots, "__setattr__": object.__setattr__, **generic})
-    scope: dict[str, Any] = {"_make": object.__new__, "_twin": twin, "_missing": _MISSING}
-    parameters, lines = ["_class"], []
+def _init(plain: type, fields: dict[str, Any], scope: dict[str, Any]) -> Any:
+    """The one method that is worth compiling: it runs for every object, with names and defaults of its own. `scope` is its globals."""
+    scope["_missing"] = _MISSING
+    parameters, lines = ["_self"], []
     for name, one in fields.items():
         value, default = name, ""
         if one.default is not _MISSING:
@@ -85,13 +100,13 @@ def _new(plain: type, fields: dict[str, Any], slots: tuple[str, ...]) -> Any:
             scope[f"_of_{name}"], default = one.default_factory, "=_missing"
             value = f"_of_{name}() if {name} is _missing else {name}"
         parameters.append(name + default)
-        lines.append(f"    _self.{name} = {value}")
-    body = ["    _self = _make(_twin)", *lines, "    _self.__class__ = _class", "    return _self"]
-    exec(f"def __new__({', '.join(parameters)}):\n" + "\n".join(body), scope)  # noqa: S102 - identifiers of our own classes
-    made = scope["__new__"]
-    made.__qualname__ = f"{plain.__qualname__}.__new__"
-    made.__annotations__ = {**{name: one.type for name, one in fields.items()}, "return": plain.__name__}
-    return staticmethod(made)
+        lines.append(f"    _self.{name} = {value}\n")
+    code = f"def __init__({', '.join(parameters)}):\n{''.join(lines)}    _self.__class__ = _frozen"
+    exec(code, scope)  # noqa: S102 - identifiers of our own classes
+    made = scope["__init__"]
+    made.__qualname__ = f"{plain.__qualname__}.__init__"
+    made.__annotations__ = {**{name: one.type for name, one in fields.items()}, "return": None}
+    return made
 
 
 def _eq(self: Any, other: Any) -> Any:
@@ -115,16 +130,14 @@ def _refuse_to_delete(self: Any, name: str) -> None:
     raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
 
 
-def _reduce(self: Any) -> tuple[type, tuple[Any, ...]]:
+def _filled(self: Any, *_: object, **__: object) -> None:
+    """The record's own `__init__` did it."""
+
+
+def _reduce(self: Any) -> tuple[Any, tuple[Any, ...]]:
     """How it is pickled and copied: made anew of its values."""
-    return type(self), tuple(self._values(self))
+    return type(self).__base__, tuple(self._values(self))
 
 
-_SHARED = {
-    "__eq__": _eq,
-    "__hash__": _hash,
-    "__repr__": _repr,
-    "__setattr__": _refuse_to_set,
-    "__delattr__": _refuse_to_delete,
-    "__reduce__": _reduce,
-}
+_SHARED = {"__eq__": _eq, "__hash__": _hash, "__repr__": _repr, "__reduce__": _reduce}
+_REFUSING = {"__init__": _filled, "__setattr__": _refuse_to_set, "__delattr__": _refuse_to_delete}

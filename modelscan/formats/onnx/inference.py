@@ -135,8 +135,9 @@ def _unknown(graph: Graph, found: Scoped) -> bool:
         for name in node.outputs:
             if name not in whole and name:
                 return True
-        if any(_unknown(body, found.bodies.get((index, key), Scoped())) for key, body in node.graphs.items()):
-            return True
+        for key, body in node.graphs.items() if node.graphs else ():
+            if _unknown(body, found.bodies.get((index, key), Scoped())):
+                return True
     return False
 
 
@@ -184,6 +185,7 @@ class Result:
         self.inner = Reading(reading.artifact, Wire(data, reading.limits), reading.limits, texts=reading.texts)
         self.own = own
         self.known: dict[Shape | None, Shape | None] = {None: None}
+        """Shapes that were read, without made-up names."""
 
     def parsed(self, graph: Graph) -> Scoped:
         """The types of a graph's values; `graph` is the one that went in."""
@@ -195,21 +197,26 @@ class Result:
     def _scope(self, start: int, end: int, graph: Graph) -> Scoped:
         found = Scoped()
         index = -1
-        for number, kind, value, length in self.inner.wire.fields(start, end):
+        inner, known, values = self.inner, self.known, found.values
+        for number, kind, value, length in inner.wire.fields(start, end):
             if kind != LENGTH:
                 continue
             if number in (GRAPH_VALUE_INFO, GRAPH_OUTPUT):
-                one = value_info(self.inner, value, value + length, "")
-                shape = self._named(one.shape)
-                found.values[one.name] = one if shape is one.shape else TensorInfo(one.name, one.dtype, shape)
+                one = value_info(inner, value, value + length, "")
+                name, shape = one.name, one.shape
+                if shape in known:
+                    named = known[shape]
+                else:
+                    named = known[shape] = self._named(shape)
+                values[name] = one if named is shape else TensorInfo(name, one.dtype, named)
             elif number == GRAPH_NODE:
                 index += 1
                 if index < len(graph.nodes) and graph.nodes[index].graphs:
                     for key, at, stop in self._bodies(value, value + length):
                         if key in graph.nodes[index].graphs:
                             found.bodies[index, key] = self._scope(at, stop, graph.nodes[index].graphs[key])
-        for (_, name), (at, stop) in self.inner.types.items():
-            found.raw[name] = self.inner.wire.read(at, stop - at)
+        for (_, name), (at, stop) in inner.types.items():
+            found.raw[name] = inner.wire.read(at, stop - at)
         return found
 
     def _bodies(self, start: int, end: int) -> Iterator[tuple[str, int, int]]:
@@ -225,8 +232,6 @@ class Result:
 
     def _named(self, shape: Shape | None) -> Shape | None:
         """A shape without the names that inference made up for dimensions it does not know."""
-        if shape not in self.known:
-            made_up = [isinstance(size, str) and size not in self.own and size.startswith("unk__") for size in shape or ()]
-            sizes = tuple(None if is_made_up else size for size, is_made_up in zip(shape or (), made_up, strict=True))
-            self.known[shape] = sizes if any(made_up) else shape
-        return self.known[shape]
+        made_up = [isinstance(size, str) and size not in self.own and size.startswith("unk__") for size in shape or ()]
+        sizes = tuple(None if is_made_up else size for size, is_made_up in zip(shape or (), made_up, strict=True))
+        return sizes if any(made_up) else shape

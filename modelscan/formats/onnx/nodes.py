@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 from modelscan.errors import LimitExceeded
 from modelscan.formats.onnx.context import Extent, Reading, standard
@@ -29,19 +28,9 @@ _NO_NOTES: Mapping[str, str] = MappingProxyType({})
 _NO_EXTENTS: list[Extent] = []
 
 
-class NodeFields(NamedTuple):
-    """What a node's message holds."""
-
-    inputs: list[str]
-    outputs: list[str]
-    name: str
-    op: str
-    domain: str = ""
-    overload: str = ""
-    attributes: list[Extent] = _NO_EXTENTS
-    metadata: list[Extent] = _NO_EXTENTS
-    notes: Mapping[str, str] = _NO_NOTES
-    """The doc string, as an entry of the metadata."""
+NodeFields = tuple[list[str], list[str], str, str, str, str, list[Extent], list[Extent], Mapping[str, str]]
+"""What a node's message holds: inputs, outputs, name, operator, domain, overload, attributes, metadata, and the doc string as an entry of
+the metadata."""
 
 
 def parse(reading: Reading, start: int, end: int) -> NodeFields:
@@ -76,14 +65,14 @@ def _short(reading: Reading, data: bytes, at: int, stop: int, base: int) -> Node
             elif tag == _NAME:
                 name = data[begin:at].decode("utf-8", "backslashreplace")
             elif tag == _OP:
-                op = data[begin:at].decode("utf-8", "backslashreplace")
+                op = text(data[begin:at])
             elif tag == _ATTRIBUTE and length:
                 attributes.append((base + begin, base + at))
             else:
                 return None
     except IndexError:
         return None
-    return NodeFields(inputs, outputs, name, op, "", "", attributes) if at == stop else None
+    return (inputs, outputs, name, op, "", "", attributes, _NO_EXTENTS, _NO_NOTES) if at == stop else None
 
 
 def _any(reading: Reading, start: int, end: int) -> NodeFields:  # noqa: C901 - a branch for each field
@@ -117,4 +106,4 @@ def _any(reading: Reading, start: int, end: int) -> NodeFields:  # noqa: C901 - 
             notes = reading.doc(value, length)
         if len(inputs) + len(outputs) + len(attributes) + len(metadata) > most:
             raise LimitExceeded("values", most + 1, most, offset=start)
-    return NodeFields(inputs, outputs, name, op, domain, overload, attributes, metadata, notes)
+    return inputs, outputs, name, op, domain, overload, attributes, metadata, notes

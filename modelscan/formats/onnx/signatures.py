@@ -60,12 +60,17 @@ class _Checker:
         types: dict[str, str | None] = {name: one.dtype for name, one in graph.values.items()}
         types.update({name: tensor.dtype for name, tensor in graph.initializers.items()})
         types.update({name: tensor.dtype for name, tensor in graph.constants.items()})
+        types[""] = None
         seen = outer.new_child(types)
+        inner = types if len(outer.maps) == 1 else seen
+        get, plain = inner.get, self.plain
         for index, node in enumerate(graph.nodes):
+            if not (node.attributes or node.graphs or node.domain) and (node.op, tuple(map(get, node.inputs))) in plain:
+                continue
             if node.domain in STANDARD:
                 signature = self._signature(node.op, node.domain)
                 if signature is not None:
-                    for kind, text in self._node(node, signature, types if len(outer.maps) == 1 else seen):
+                    for kind, text in self._node(node, signature, inner):
                         title = node.title(index)
                         yield kind, f"{node.op} {title}: {text}", node, title, f"{where}.node[{index}]"
             for key, body in node.graphs.items():
@@ -80,10 +85,7 @@ class _Checker:
 
     def _node(self, node: Node, signature: Signature, types: Types | ChainMap[str, str | None]) -> Sequence[tuple[str, str]]:
         """Kinds and texts of what is wrong with a node."""
-        dtypes = tuple([types.get(name) if name else None for name in node.inputs])
-        plain = None if node.attributes or node.graphs or node.domain else (node.op, dtypes)
-        if plain in self.plain:
-            return ()
+        dtypes = tuple([types.get(name) for name in node.inputs])
         key = (node.op, node.domain, dtypes)
         if key not in self.judged:
             self.judged[key] = _type_problem(node, signature, dtypes)
@@ -92,8 +94,8 @@ class _Checker:
             problem = _result_problem(node, signature, types)
         found = [] if problem is None else [("type-mismatch", problem)]
         found.extend(("operator-signature", text) for text in (*_shape_of_call(node, signature), *_bodies(node)))
-        if plain is not None and not found:
-            self.plain.add(plain)
+        if not (found or node.attributes or node.graphs or node.domain):
+            self.plain.add((node.op, dtypes))
         return found
 
 

@@ -18,11 +18,14 @@ from modelscan.formats.onnx.context import Reading
 from modelscan.formats.onnx.payload import dense, small
 from modelscan.graph import Graph, Node, SparseTensor
 from modelscan.model import Shape, StoredTensor, TensorInfo
+from modelscan.wire import LENGTH
 
 _VERBATIM = 512
 """Nodes up to this size are copied as they are; larger ones may hold payloads, stack traces or documentation."""
 _FLOATS = 24
 """Bytes of a float tensor that are kept: scales of a Resize, limits of a Range."""
+_NODE = bytes((proto.GRAPH_NODE << 3 | LENGTH,))
+"""The tag before a node."""
 _ENTRIES = 4096
 """Entries of a list attribute that are kept; no shape depends on longer ones."""
 
@@ -90,7 +93,7 @@ class Skeleton:
         bodies = found.bodies if found is not None else {}
         hidden, wanted = hazards.hidden(graph, self.typed)
         self.wanted |= wanted
-        parts = [self._node(node, index, bodies, index in hidden) for index, node in enumerate(graph.nodes)]
+        parts = self._nodes(graph, bodies, hidden)
         parts.append(text(2, graph.name or "graph"))
         for name, tensor in graph.initializers.items():
             if name in graph.sparse or tensor.encoding == "unreadable":
@@ -113,9 +116,30 @@ class Skeleton:
         parts.extend(block(13, self._info(one, path)) for name, one in graph.declared.items() if name in hints)
         return b"".join(parts)
 
+    def _nodes(self, graph: Graph, found: Mapping[tuple[int, str], Scoped], hidden: Collection[int]) -> list[bytes]:
+        """The nodes; those that may be copied and lie one behind the other in the file are one piece, with the tags in between."""
+        parts: list[bytes] = []
+        begin = end = -1
+        for index, node in enumerate(graph.nodes):
+            start, size = node.offset, node.nbytes
+            if start is None or size > _VERBATIM or node.graphs or index in hidden or not self.copied:
+                self._copy(begin, end, parts)
+                begin = end = -1
+                parts.append(self._node(node, index, found, index in hidden))
+            elif end >= 0 and start - end == (2 if size < 128 else 3):  # nothing but this node's own tag and length
+                end = start + size
+            else:
+                self._copy(begin, end, parts)
+                begin, end = start, start + size
+                parts.append(_NODE + varint(size))
+        self._copy(begin, end, parts)
+        return parts
+
+    def _copy(self, begin: int, end: int, parts: list[bytes]) -> None:
+        if end > begin:
+            parts.append(self.reading.wire.read(begin, end - begin))
+
     def _node(self, node: Node, index: int, found: Mapping[tuple[int, str], Scoped], hidden: bool) -> bytes:
-        if self.copied and not hidden and node.offset is not None and node.nbytes <= _VERBATIM and not node.graphs:
-            return block(1, self.reading.wire.read(node.offset, node.nbytes))
         parts = [text(1, name) for name in node.inputs]
         parts.extend(text(2, name) for name in node.outputs)
         parts.append(text(4, node.op))

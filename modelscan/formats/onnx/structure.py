@@ -206,7 +206,9 @@ def _walk(scope: Scope, extents: list[Extent]) -> tuple[str, dict[str, str]]:
     metadata: list[Extent] = []
     notes: dict[str, str] = {}
     places: Counter[int] = Counter()
-    for number, kind, value, length in scope.reading.messages(extents):
+    reading = scope.reading
+    fields = reading.wire.fields(*extents[0]) if len(extents) == 1 else reading.messages(extents)
+    for number, kind, value, length in fields:
         if kind != LENGTH:
             continue
         if number == GRAPH_NODE:

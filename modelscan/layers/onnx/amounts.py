@@ -51,7 +51,7 @@ def of(shapes: Shapes, value: int) -> Amounts | None:
 
 def follow(shapes: Shapes, call: Call) -> None:
     """Notes the amounts that a call computes, and their numbers where all are known."""
-    if call.op not in _FOLLOWED or len(call.outputs) != 1 or call.outputs[0] == NONE:
+    if call.op not in FOLLOWED or len(call.outputs) != 1 or call.outputs[0] == NONE:
         return
     value = call.outputs[0]
     made = _computed(shapes, call)
@@ -195,5 +195,5 @@ _COMPUTED: dict[str, Callable[[Shapes, Call, Amounts], Amounts | None]] = {
     "Div": _arithmetic,
     **dict.fromkeys(_ARITHMETIC, _arithmetic),
 }
-_FOLLOWED = frozenset(("Shape", "Size", "ConstantOfShape", "Not", *_PASSING, *_COMPUTED))
+FOLLOWED = frozenset(("Shape", "Size", "ConstantOfShape", "Not", *_PASSING, *_COMPUTED))
 """Operators that are more than passed over."""

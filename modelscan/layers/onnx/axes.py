@@ -62,22 +62,28 @@ def told(stated: Shape | None, found: Shape | None) -> Axes | None:
     return merged(free, None if found is None else from_shape(found, OPAQUE))
 
 
-def broadcast(shapes: Iterable[Axes | None]) -> Axes | None:
+def broadcast(shapes: Sequence[Axes | None]) -> Axes | None:
     """The shape of an elementwise operation; None when a rank is unknown."""
-    known = [axes for axes in shapes if axes is not None]
-    if not known or any(axes is None for axes in shapes):
+    if not shapes or None in shapes:
         return None
-    rank = max(len(axes) for axes in known)
-    return tuple(_widest([axes[len(axes) - back] for axes in known if len(axes) >= back]) for back in range(rank, 0, -1))
+    whole, *others = [axes for axes in shapes if axes is not None]
+    for axes in others:
+        lead = len(whole) - len(axes)
+        front = whole[:lead] if lead > 0 else axes[:-lead]
+        whole = (*front, *map(_wider, whole[max(lead, 0) :], axes[max(-lead, 0) :]))
+    return whole
 
 
-def _widest(axes: Sequence[Axis]) -> Axis:
-    """A static size above 1 decides; otherwise an unknown one leaves it open."""
-    big = [axis for axis in axes if axis.static is not None and axis.static != 1]
-    if big:
-        return next((axis for axis in big if axis.source == FREE), big[0])
-    open_ones = [axis for axis in axes if axis.static is None]
-    return open_ones[0] if open_ones else axes[0]
+def _wider(one: Axis, other: Axis) -> Axis:
+    """A static size other than 1 decides, one that no weight tells before others; otherwise an unknown one leaves it open."""
+    size, source = one
+    beside, origin = other
+    if isinstance(size, int) and size != 1:
+        preferred = source != FREE and origin == FREE and isinstance(beside, int) and beside != 1
+        return other if preferred else one
+    if isinstance(beside, int):
+        return other if beside != 1 else one
+    return other if isinstance(size, int) else one
 
 
 def product(axes: Iterable[Axis]) -> Axis:

@@ -24,51 +24,55 @@ def activations(setting: Setting, copies: Mapping[str, int] = _NONE) -> dict[str
     `copies` says; what is alive at once is the same in every copy.
     """
     home, last = _homes(setting)
-    sizes: dict[int, int] = {}
-    ending: dict[int, list[int]] = {}
+    calls = setting.flow.calls
+    held = bytearray(len(home))
+    """For each value whether it has its memory."""
+    freed = [0] * (len(calls) + 2)
+    """Bytes that nobody needs any more after a call; in front those of inputs that nobody takes."""
     unknown = total = alive = peak = 0
     at = -1
     known: dict[tuple[str | None, Axes | None], int | None] = {}
     """Bytes by type and axes, of which a large model has a few dozen."""
     views, dtypes_of, axes_of, names = setting.views, setting.shapes.dtypes, setting.shapes.axes, setting.flow.names
-    made: Iterator[tuple[int, Sequence[int]]] = ((call.index, call.outputs) for call in setting.flow.calls)
+    made: Iterator[tuple[int, Sequence[int]]] = ((call.index, call.outputs) for call in calls)
     for index, values in chain(((-1, setting.flow.inputs),), made):
         for value in values:
-            if value == NONE or value in views or home[value] != value or value in sizes:
+            if home[value] != value or held[value] or value in views:
                 continue
+            held[value] = 1
             key = (dtypes_of[value], axes_of[value])
             if key not in known:
                 known[key] = _bytes(setting, value)
             size = known[key]
-            times = copies.get(names[value], 1)
-            unknown += times if size is None else 0
-            sizes[value] = size or 0
-            total += (size or 0) * times if index >= 0 else 0
-            alive += size or 0
-            ending.setdefault(last.get(value, index), []).append(value)
+            times = copies.get(names[value], 1) if copies else 1
+            if size is None:
+                unknown += times
+            else:
+                total += size * times if index >= 0 else 0
+                alive += size
+                freed[max(last[value], index) + 1] += size
         if alive > peak:
             peak, at = alive, index
-        if index in ending:
-            alive -= sum([sizes[value] for value in ending.pop(index)])
-    title = setting.flow.calls[at].node.title(at) if at >= 0 else None
+        alive -= freed[index + 1]
+    title = calls[at].node.title(at) if at >= 0 else None
     return {"bytes": total, "peak_bytes": peak, "peak_at": title, "unknown": unknown}
 
 
-def _homes(setting: Setting) -> tuple[list[int], dict[int, int]]:
-    """For every value the one whose memory it shares, and for these the last call that touches them."""
+def _homes(setting: Setting) -> tuple[list[int], list[int]]:
+    """For every value the one whose memory it shares, and for these the last call that touches them. `NONE` has the place at the end."""
     flow = setting.flow
-    home = list(range(len(flow.names)))
-    last: dict[int, int] = {}
+    home = list(range(len(flow.names) + 1))
+    last = [NONE] * len(home)
     for call in flow.calls:
-        shared = call.op in IN_PLACE or call.node.domain == SCOPE
-        if shared and call.outputs and call.inputs and NONE not in (call.inputs[0], call.outputs[0]):
-            home[call.outputs[0]] = home[call.inputs[0]]
-        for value in (*call.inputs, *call.outputs):
-            if value != NONE:
-                last[home[value]] = call.index
+        inputs, outputs, index = call.inputs, call.outputs, call.index
+        if (call.op in IN_PLACE or call.node.domain == SCOPE) and outputs and inputs and NONE not in (inputs[0], outputs[0]):
+            home[outputs[0]] = home[inputs[0]]
+        for value in inputs:
+            last[home[value]] = index
+        for value in outputs:
+            last[home[value]] = index
     for value in flow.outputs:
-        if value != NONE:
-            last[home[value]] = len(flow.calls)
+        last[home[value]] = len(flow.calls)
     return home, last
 
 

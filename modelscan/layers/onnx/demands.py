@@ -135,25 +135,21 @@ def broadcasting(demands: Demands, call: Call) -> None:
     if not call.outputs:
         return
     out, shapes = call.outputs[0], demands.shapes
-    full = demands.rank(out)
-    if full is None:
+    whole = shapes.of(out)
+    if whole is None:
         return
     if "broadcast" in call.node.attributes:
         _aligned(demands, call)
         return
-    for value in call.inputs:
-        axes = shapes.of(value)
-        if axes is None:
-            continue
-        for back in range(1, len(axes) + 1):
-            whole = shapes.of(out) or ()
-            widened = axes[-back].size == 1 and not (back <= len(whole) and whole[-back].size == 1)
-            if axes[-back].source == FREE or widened:
+    full = len(whole)
+    sides = [(value, axes) for value in call.inputs if (axes := shapes.of(value)) is not None]
+    for value, axes in sides:
+        for back, (size, source) in enumerate(reversed(axes), start=1):
+            if source == FREE or (size == 1 and not (back <= full and whole[-back].size == 1)):
                 continue
             demands.hand(out, full - back, value, -back)
-            for other in call.inputs:
-                beside = shapes.of(other)
-                if other != value and beside is not None and len(beside) >= back and (beside[-back].static or 0) > 1:
+            for other, beside in sides:
+                if other != value and len(beside) >= back and (beside[-back].static or 0) > 1:
                     demands.want(value, -back, from_axis(beside[-back], f"{call.node.op} with", demands.flow.names[other]))
 
 

@@ -197,7 +197,8 @@ class _Scope:
     def __init__(self, flow: Flow, graph: Graph, parent: _Scope | None, owner: int = NONE) -> None:
         self.flow, self.graph, self.parent, self.owner = flow, graph, parent, owner
         self.names: dict[str, int] = {}
-        self.outs = {one.name: one for one in graph.outputs}
+        self.values = graph.values
+        self.stated = {**graph.declared, **{one.name: one for one in graph.outputs}}
         for info in graph.inputs:
             self.define(info.name, declared=info)
         for name, tensor in graph.initializers.items():
@@ -209,12 +210,14 @@ class _Scope:
                 flow.kinds[self.names[name]] = kind
         for name, sparse in graph.sparse.items():
             self.flow.sparse[self.names[name] if name in self.names else self.define(name)] = sparse
+        self.nameless = "" in self.names
+        """Whether something has no name; it is not what nodes mean that omit an input."""
 
     def define(self, name: str, declared: TensorInfo | None = None) -> int:
         flow, value = self.flow, len(self.flow.names)
-        stated = declared or self.outs.get(name) or self.graph.declared.get(name)
+        stated = declared or self.stated.get(name)
         flow.names.append(name)
-        flow.infos.append(self.graph.values.get(name) or stated)
+        flow.infos.append(self.values.get(name) or stated)
         flow.declared.append(stated)
         flow.tensors.append(None)
         flow.producer.append(NONE)
@@ -236,7 +239,12 @@ class _Scope:
     def call(self, node: Node, inputs: tuple[int, ...] | None = None, outputs: bool | tuple[int, ...] = True) -> Call:
         """Appends a call; `outputs=False` leaves its results to the artificial calls behind its bodies."""
         flow, names, define = self.flow, self.names, self.define
-        taken = inputs or tuple([names[name] if name and name in names else self.lookup(name) for name in node.inputs])
+        try:
+            taken = inputs or tuple([names[name] for name in node.inputs])
+            if self.nameless:
+                raise KeyError
+        except KeyError:  # an omitted input, or one from around this scope
+            taken = inputs or tuple([self.lookup(name) for name in node.inputs])
         if isinstance(outputs, tuple):
             made = outputs
         else:

@@ -80,7 +80,8 @@ class Shapes:
 
     def input(self, call: Call, position: int) -> Axes | None:
         """The axes of an input, None when it is unknown or omitted."""
-        return self.of(call.inputs[position]) if position < len(call.inputs) else None
+        inputs = call.inputs
+        return self.axes[value] if position < len(inputs) and (value := inputs[position]) != NONE else None
 
     def propagate(self) -> None:
         """Fills in the outputs of all calls, in order; again where a loop's state turns out to change its shape."""
@@ -109,23 +110,27 @@ class Shapes:
                 self.varying[name] = held | changed
 
     def _pass(self) -> None:
-        for call in self.flow.calls:
-            follow(self.flow, call, self.views)
-            function = RULES.get(call.op)
-            made = function(self, call) if function is not None and call.outputs else []
-            for number, value in enumerate(call.outputs):
-                if value == NONE or self.axes[value] is not None:
+        flow, views, axes, computed = self.flow, self.views, self.axes, self.computed
+        for call in flow.calls:
+            inputs, outputs, op = call.inputs, call.outputs, call.op
+            if inputs and inputs[0] in views:
+                follow(flow, call, views)
+            function = RULES.get(op)
+            made = function(self, call) if function is not None and outputs else ()
+            for number, value in enumerate(outputs):
+                if value == NONE or axes[value] is not None:
                     continue
-                view, mine = self.views.get(value), made[number] if number < len(made) else None
-                if mine is None and view is not None:
-                    mine = _of_view(view)
+                mine = made[number] if number < len(made) else None
+                if mine is None and value in views:
+                    mine = _of_view(views[value])
                 if mine is not None:
-                    self.computed[value] = mine
-                self.axes[value] = merged(mine, self._known(value))
-            amounts.follow(self, call)
-            if self.told or call.node.domain or call.op == kinds.SIMPLIFIED:
+                    computed[value] = mine
+                axes[value] = merged(mine, self._known(value))
+            if op in amounts.FOLLOWED:
+                amounts.follow(self, call)
+            if self.told or call.node.domain or op == kinds.SIMPLIFIED:
                 kinds.follow(call, self.dtypes, self.told)
-                if call.op in kinds.CHECKED:
+                if op in kinds.CHECKED:
                     self.contrib.append(call)
 
     def _known(self, value: int) -> Axes | None:

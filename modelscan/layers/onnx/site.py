@@ -171,14 +171,16 @@ def positions(setting: Setting, axes: Iterable[Axis] | None, *, batch_first: boo
     return count
 
 
+_SHAPES = frozenset(("Shape", "Size", "Constant"))
+
+
 def inert(flow: Flow, views: dict[int, View]) -> set[int]:
     """Values that are made of constants and shapes alone: initial states, masks by position, shape arithmetic."""
-    found = set(views)
+    found = {NONE, *views}
     for call in flow.calls:
-        if call.op in ("Shape", "Size", "Constant") or (
-            call.inputs and not call.node.graphs and all(value == NONE or value in found for value in call.inputs)
-        ):
-            found.update(value for value in call.outputs if value != NONE)
+        if (call.inputs and found.issuperset(call.inputs) and not call.node.graphs) or call.op in _SHAPES:
+            found.update(call.outputs)
+    found.discard(NONE)
     return found
 
 

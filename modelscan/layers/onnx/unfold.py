@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from modelscan.model import Layer, StoredTensor
+from modelscan.records import kind_of
 from modelscan.repeats import FIRST, LAST, MARK, SAMPLE, TWIN, Fold
 from modelscan.repeats.marks import Variable
 from modelscan.series import Repeat, series
@@ -152,7 +153,7 @@ def _moved(one: Any, number: Number, tensors: Mapping[str, StoredTensor] | None)
         name = MARK.sub(number, one.name)
         return (name, one.kind) if tensors is None else one if name == one.name else _of_kind(tensors[name], one)
     if hasattr(one, "__dataclass_fields__"):
-        return type(one)(*[_moved(getattr(one, name), number, tensors) for name in one.__dataclass_fields__])
+        return kind_of(one)(*[_moved(getattr(one, name), number, tensors) for name in one.__dataclass_fields__])
     return one
 
 
@@ -178,13 +179,13 @@ def _maker(one: Any, variables: tuple[Variable, ...], tensors: Mapping[str, Stor
     makers = [(place, make) for place, part in enumerate(parts) if (make := _maker(part, variables, tensors)) is not None]
     if not makers:
         return None
-    kind = type(one)
+    kind = kind_of(one) if record else tuple
 
     def made(behind: int) -> Any:
         filled = parts.copy()
         for place, make in makers:
             filled[place] = make(behind)
-        return kind(*filled) if record else tuple(filled)
+        return kind(*filled) if record else kind(filled)
 
     return made
 
