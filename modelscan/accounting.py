@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 from modelscan import dtypes
 from modelscan.formula import Formula
 from modelscan.formula import elements as elements_of
-from modelscan.model import FLOATING, Account, Claim, Kind, Layer, Model, Row, StoredTensor, Totals, Verdict, WeightSpec, shape_text
+from modelscan.model import FLOATING, Account, Claim, Kind, Layer, Model, Row, Shape, StoredTensor, Totals, Verdict, WeightSpec, shape_text
 from modelscan.records import record
 from modelscan.series import Repeat, parts_of, series
 from modelscan.sums import GRAVITY, TensorId, bytes_in_attributes, bytes_of, identity, known_sum, totals, with_subtotals
 
 Share = tuple[TensorId, str | None]
 """A stored tensor, or the part of it that one of several layers gets."""
+_NO_WEIGHTS = Formula.of(())
+_optional, _logical = attrgetter("optional"), attrgetter("logical")
 
 
 @record(frozen=True, slots=True)
@@ -49,10 +52,9 @@ def _share(claim: Claim) -> Share:
     return identity(claim.tensor), claim.part
 
 
-def _brought(claim: Claim, seen: set[Share]) -> bool:
+def _brought(share: Share, seen: set[Share]) -> bool:
     """Whether the tensor, or at least this part of it, was counted before."""
-    share = _share(claim)
-    return share in seen or (claim.part is not None and (share[0], None) in seen)
+    return share in seen or (share[1] is not None and (share[0], None) in seen)
 
 
 def _seen_shape(claim: Claim) -> tuple[int, ...]:
@@ -67,7 +69,7 @@ def account(layer: Layer, seen: set[Share] | None = None) -> Account:
     if layer.specs is None:
         return _unknown(layer, seen)
     if not layer.specs and not layer.claims:
-        return Account(layer, Verdict.EMPTY, Formula.of(()), macs=layer.extra_macs)
+        return Account(layer, Verdict.EMPTY, _NO_WEIGHTS, (), 0, 0, 0, 0, None, layer.extra_macs)
     claims: dict[str, list[Claim]] = {}
     for claim in layer.claims:
         claims.setdefault(claim.role or "", []).append(claim)
@@ -178,25 +180,37 @@ def _known(spec: WeightSpec) -> bool:
     return True
 
 
-def _rows(spec: WeightSpec, claims: Iterable[Claim], seen: set[Share]) -> Iterator[Row]:
-    claims = tuple(claims)
-    if not claims and (spec.embedded or spec.added):
-        yield Row(spec, None, Verdict.MATCH if _witnessed(spec) else Verdict.INFERRED)
-        return
+def _rows(spec: WeightSpec, claims: Sequence[Claim], seen: set[Share]) -> list[Row]:
+    shape, agreed = _expected(spec)
     if not claims:
-        if not spec.optional:
-            yield Row(spec, None, Verdict.MISSING, f"no stored tensor for {spec.role}, expected shape {shape_text(spec.shape)}")
-        return
-    counted = False
+        if spec.embedded or spec.added:
+            return [Row(spec, None, agreed)]
+        text = f"no stored tensor for {spec.role}, expected shape {shape_text(shape)}"
+        return [] if spec.optional else [Row(spec, None, Verdict.MISSING, text)]
+    rows: list[Row] = []
     for claim in claims:
-        tensor = claim.tensor
-        problem = _problem(spec, claim)
-        verdict = Verdict.MISMATCH if problem else Verdict.MATCH if _witnessed(spec) else Verdict.INFERRED
-        tied = _brought(claim, seen) and not counted
+        problem = _problem(spec, claim, shape)
+        share = _share(claim)
+        tied = not rows and _brought(share, seen)
         if spec.counted:  # where it counts for nothing, it is left for the layer where it counts
-            seen.add(_share(claim))
-        yield Row(spec, tensor, verdict, problem, copy=claim.copy or counted, tied=tied)
-        counted = True
+            seen.add(share)
+        rows.append(Row(spec, claim.tensor, Verdict.MISMATCH if problem else agreed, problem, claim.copy or bool(rows), tied))
+    return rows
+
+
+def _expected(spec: WeightSpec) -> tuple[Shape, Verdict]:
+    """The shape that a stored tensor should have, and the verdict on one that has it."""
+    shape: list[int | None] = []
+    verdict = Verdict.MATCH
+    for one in spec.dims:
+        size: int | None = one.coefficient
+        for symbol in one.symbols:
+            value = symbol.value
+            size = None if value is None or size is None else size * value
+            if symbol.witness is None:
+                verdict = Verdict.INFERRED
+        shape.append(size)
+    return tuple(shape), verdict
 
 
 def _extra(claim: Claim, layer: Layer) -> Row:
@@ -208,8 +222,8 @@ def _extra(claim: Claim, layer: Layer) -> Row:
     )
 
 
-def _problem(spec: WeightSpec, claim: Claim) -> str | None:
-    tensor, shape, expected = claim.tensor, _seen_shape(claim), spec.shape
+def _problem(spec: WeightSpec, claim: Claim, expected: Shape) -> str | None:
+    tensor, shape = claim.tensor, _seen_shape(claim)
     if expected != shape:
         what = "stored shape" if shape == tensor.shape else f"stored shape {shape_text(tensor.shape)}, used as"
         names = ", ".join(str(one) for one in spec.dims)
@@ -218,45 +232,38 @@ def _problem(spec: WeightSpec, claim: Claim) -> str | None:
         return f"{what} {shape_text(shape)} does not fit ({names})"
     if spec.dtype is not None and spec.dtype != tensor.dtype and not (spec.dtype == FLOATING and dtypes.is_float(tensor.dtype)):
         return f"stored as {tensor.dtype}, expected {f'a {FLOATING}-point type' if spec.dtype == FLOATING else spec.dtype}"
-    dense = dtypes.nbytes(tensor.dtype, tensor.elements)
-    if tensor.encoding == "raw" and tensor.nbytes is not None and dense is not None and dense != tensor.nbytes:
-        return f"{tensor.nbytes:,} bytes stored, {dense:,} needed for {shape_text(tensor.shape)} {tensor.dtype}"
+    if tensor.encoding == "raw" and tensor.nbytes is not None:
+        dense = dtypes.nbytes(tensor.dtype, tensor.elements)
+        if dense is not None and dense != tensor.nbytes:
+            return f"{tensor.nbytes:,} bytes stored, {dense:,} needed for {shape_text(tensor.shape)} {tensor.dtype}"
     return None
-
-
-def _witnessed(spec: WeightSpec) -> bool:
-    for one in spec.dims:
-        for symbol in one.symbols:
-            if symbol.witness is None:
-                return False
-    return True
 
 
 def _judged(layer: Layer, specs: tuple[WeightSpec, ...], rows: tuple[Row, ...]) -> Account:
     verdicts = {row.verdict for row in rows}
-    counted = tuple([spec for spec in specs if spec.counted])
-    if any(spec.optional for spec in counted):
+    counted = [spec for spec in specs if spec.counted]
+    if any(map(_optional, counted)):
         present = {row.spec.role for row in rows if row.spec is not None}
-        counted = tuple([spec for spec in counted if spec.role in present or not spec.optional])
-    if not rows:
-        verdict = Verdict.EMPTY
+        counted = [spec for spec in counted if spec.role in present or not spec.optional]
+    if len(verdicts) < 2:
+        verdict = rows[0].verdict if rows else Verdict.EMPTY
     else:
         verdict = next((bad for bad in GRAVITY if bad in verdicts), Verdict.INFERRED if Verdict.INFERRED in verdicts else Verdict.MATCH)
     formula = Formula.of([spec.dims for spec in counted])
-    packed = any(spec.logical for spec in counted)
+    packed = any(map(_logical, counted))
     trainable, non_trainable = _split(layer, counted)
     return Account(
         layer,
         verdict,
         formula,
         rows,
-        parameters=formula.value,
-        trainable=trainable,
-        non_trainable=non_trainable,
-        tied=sum([row.spec.elements or 0 for row in rows if row.tied and row.spec is not None and row.spec.counted]),
-        logical=Formula.of(spec.logical or spec.dims for spec in counted).value if packed else None,
-        macs=_macs(layer, specs),
-        nbytes=bytes_of([row.tensor for row in rows if row.tensor is not None]) if layer.claims else bytes_in_attributes(rows),
+        formula.value,
+        trainable,
+        non_trainable,
+        sum([row.spec.elements or 0 for row in rows if row.tied and row.spec is not None and row.spec.counted]),
+        Formula.of(spec.logical or spec.dims for spec in counted).value if packed else None,
+        _macs(layer, specs),
+        bytes_of([row.tensor for row in rows if row.tensor is not None]) if layer.claims else bytes_in_attributes(rows),
     )
 
 
@@ -288,8 +295,9 @@ def _macs(layer: Layer, specs: Iterable[WeightSpec]) -> int | None:
 def _unknown(layer: Layer, seen: set[Share]) -> Account:
     rows = []
     for claim in layer.claims:
-        tied = _brought(claim, seen)
-        seen.add(_share(claim))
+        share = _share(claim)
+        tied = _brought(share, seen)
+        seen.add(share)
         rows.append(Row(None, claim.tensor, Verdict.UNKNOWN, copy=claim.copy, tied=tied))
     weights = [row for row in rows if row.tensor is not None and row.tensor.kind is Kind.WEIGHT and not row.copy]
     elements = sum(row.tensor.elements for row in weights if row.tensor is not None)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
 from typing import Any
 
 from modelscan.graph import Graph
 
 _MOST = 10_000
+_called = attrgetter("domain", "op")
 
 
 def operators(graph: Any) -> dict[str, int]:
@@ -16,6 +18,6 @@ def operators(graph: Any) -> dict[str, int]:
         return {}
     counts: Counter[tuple[str, str]] = Counter()
     for _, scope in (graph.inlined or graph).scopes():
-        counts.update((node.domain, node.op) for node in scope.nodes)
+        counts.update(map(_called, scope.nodes))
     named = Counter({f"{domain}.{op}" if domain else op: count for (domain, op), count in counts.items()})
     return dict(sorted(named.most_common(_MOST)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import compress
 from math import prod
 from operator import attrgetter
 
@@ -58,7 +59,8 @@ def _self_contained(part: Repeat[Account], behind: Sequence[Part]) -> bool:
 def _summed(one: Account, levels: Levels) -> Account:
     """The account, that of a container with its sums; it takes what is deeper than itself out of `levels`, and stands there then."""
     depth = one.layer.depth
-    parts = [held for level in [level for level in levels if level > depth] for held in levels.pop(level)]
+    deeper = [level for level in levels if level > depth]
+    parts = [held for level in deeper for held in levels.pop(level)]
     if one.layer.container:
         parts.append((one, 1))
         one = Account(
@@ -99,10 +101,10 @@ def _product_sum(values: Iterable[tuple[int | None, int]]) -> int | None:
 
 def bytes_of(tensors: Iterable[StoredTensor]) -> int:
     """Bytes of the payloads, each once."""
-    held = tuple(tensors)
-    if len(held) == 1:
-        return size_in_bytes(held[0])
-    return sum(map(size_in_bytes, dict(zip(map(identity, held), held, strict=True)).values()))
+    held: Collection[StoredTensor] = tuple(tensors)
+    if len(held) > 1 and len(set(map(identity, held))) < len(held):
+        held = {identity(one): one for one in held}.values()
+    return sum([size_in_bytes(one) if one.nbytes is None else one.nbytes for one in held])
 
 
 def size_in_bytes(tensor: StoredTensor) -> int:
@@ -191,24 +193,27 @@ def _explained(accounts: Sequence[Part]) -> tuple[set[TensorId], set[TensorId]]:
     for one, columns in _claiming(accounts):
         if one.verdict not in parts:
             continue
-        cut: set[TensorId] = set()
-        if any(claim.part is not None for claim in one.layer.claims):
-            cut.update(*[map(identity, column) for claim, column in zip(one.layer.claims, columns, strict=True) if claim.part is not None])
-            parts[one.verdict].update(cut)
-        agreeing = whole if one.verdict is Verdict.MATCH else inferred
-        for column in columns:
+        claims, agreeing = one.layer.claims, whole if one.verdict is Verdict.MATCH else inferred
+        shared = [claim.part is not None for claim in claims]
+        if columns is None and True not in shared:
+            agreeing.update([identity(claim.tensor) for claim in claims])
+            continue
+        held = [(claim.tensor,) for claim in claims] if columns is None else columns
+        cut = {own for column in compress(held, shared) for own in map(identity, column)}
+        parts[one.verdict].update(cut)
+        for column in held:
             agreeing.update(own for own in map(identity, column) if own not in cut) if cut else agreeing.update(map(identity, column))
     whole |= parts[Verdict.MATCH] - parts[Verdict.INFERRED]
     return whole, (inferred | parts[Verdict.INFERRED]) - whole
 
 
-def _claiming(accounts: Iterable[Part]) -> Iterator[tuple[Account, Sequence[Sequence[StoredTensor]]]]:
-    """Accounts with the tensors that their layers claim, for a repeat those of all copies; a column for each claim."""
+def _claiming(accounts: Iterable[Part]) -> Iterator[tuple[Account, Sequence[Sequence[StoredTensor]] | None]]:
+    """Accounts; for those of a repeat the tensors that all copies claim, a column for each claim."""
     for part in accounts:
         if isinstance(part, Repeat):
             yield from ((one, part.columns.tensors(place)) for place, one in enumerate(part.sample))
         else:
-            yield part, [(claim.tensor,) for claim in part.layer.claims]
+            yield part, None
 
 
 def _without_tied(one: Account, trainable: bool) -> int | None:

@@ -185,8 +185,12 @@ class HugeAllocation(Rule):
 def _allocations(graph: Graph) -> Iterator[tuple[str, Node, tuple[int, ...]]]:
     """Titles and nodes of all scopes that make tensors beyond the bound, with their dimensions."""
     for path, scope in graph.scopes():
-        huge = {name for name, info in scope.values.items() if info.shape and prod(_sizes(info.shape)) > _ALLOCATES}
+        shapes = {info.shape for info in scope.values.values()}
+        beyond = {shape for shape in shapes if shape and prod(_sizes(shape)) > _ALLOCATES}
+        huge = {name for name, info in scope.values.items() if info.shape in beyond} if beyond else set()
         for index, node in enumerate(scope.nodes):
+            if not huge and node.op not in _GIVEN_SHAPES:
+                continue
             sizes = _asked(node, scope) or (_made(node, scope, huge) if huge else None)
             if sizes:
                 yield f"{path}/{node.title(index)}" if path else node.title(index), node, sizes

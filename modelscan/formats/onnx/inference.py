@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 
 from modelscan.formats.onnx.agreement import Scoped
 from modelscan.formats.onnx.context import Reading
@@ -58,12 +59,12 @@ class Inference:
         """The nodes from `start` as a graph of their own, with what they need as inputs and initializers."""
         graph = self.graph
         nodes = graph.nodes[start : start + _SEGMENT]
-        made = {name for node in nodes for name in node.outputs}
+        made = set(chain.from_iterable([node.outputs for node in nodes]))
         initializers: dict[str, StoredTensor] = {}
         inputs: dict[str, TensorInfo] = {}
         given = {one.name: one for one in graph.inputs}
-        for name in _needed(nodes):
-            if name in made or name in inputs or name in initializers:
+        for name in dict.fromkeys(_needed(nodes)):
+            if name in made:
                 continue
             stored = graph.initializers.get(name) or graph.constants.get(name)
             if name in given:
@@ -169,9 +170,9 @@ def _vector_elements(graph: Graph, found: Scoped) -> int:
 
 def _needed(nodes: tuple[Node, ...]) -> Iterator[str]:
     """Names that nodes use, in their bodies too."""
+    yield from chain.from_iterable([node.inputs for node in nodes])
     for node in nodes:
-        yield from node.inputs
-        for body in node.graphs.values():
+        for body in node.graphs.values() if node.graphs else ():
             for _, scope in body.scopes():
                 for inner in scope.nodes:
                     yield from inner.inputs

@@ -102,8 +102,8 @@ def _opsets(graph: Graph) -> dict[str, int]:
     newest = {"": newest_opset()}
     found = dict(graph.opsets)
     for _, scope in graph.scopes():
-        for node in scope.nodes:
-            found.setdefault(node.domain, newest.get(node.domain, 1))
+        for domain in dict.fromkeys([node.domain for node in scope.nodes]):
+            found.setdefault(domain, newest.get(domain, 1))
     return {domain: max(1, min(version, newest.get(domain, version))) for domain, version in found.items()}
 
 

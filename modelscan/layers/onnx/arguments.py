@@ -166,7 +166,7 @@ def _blocks(shapes: Shapes, call: Call) -> str | None:
 
 def _beside(shapes: Shapes, call: Call) -> str | None:
     """Operands that are computed at run time and must have sizes in common; a branch may hold some that never meet."""
-    if call.owner != NONE or "broadcast" in call.node.attributes or any(value in shapes.views for value in call.inputs):
+    if call.owner != NONE or not shapes.views.keys().isdisjoint(call.inputs) or "broadcast" in call.node.attributes:
         return None
     known = [axes for axes in map(shapes.of, call.inputs) if axes is not None]
     pairs: list[tuple[Axis, Axis]] = []

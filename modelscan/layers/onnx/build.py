@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 
 from modelscan.formula import Dim, Symbol
 from modelscan.layers.onnx.arity import words
@@ -22,10 +23,13 @@ ONE_TYPE = frozenset(
 """Operators whose definition has one type for activations and weights."""
 
 
+_counted = attrgetter("counted")
+
+
 def tell(setting: Setting, found: Found) -> None:
     """Makes specs and claims of a layer's drafts, which are dropped: a large model has tens of megabytes of them."""
     found.values = tuple([draft.value for draft in found.drafts])
-    found.counted = any(draft.counted for draft in found.drafts)
+    found.counted = any(map(_counted, found.drafts))
     if found.known:
         found.specs, found.claims = _weights(setting, found)
     else:
@@ -48,9 +52,9 @@ def _weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tu
             specs.append(WeightSpec(role, dims, dtype=dtype, trainable=None, multiplied=draft.multiplied, embedded=draft.embedded))
             continue
         view = settled(view, setting.flow)
-        for number, piece in enumerate(view.pieces):
-            suffix = f"_{number + 1}" if len(view.pieces) > 1 else ""
-            role = _unique(draft.role + suffix, roles)
+        parted = len(view.pieces) > 1
+        for number, piece in enumerate(view.pieces, start=1):
+            role = _unique(f"{draft.role}_{number}" if parted else draft.role, roles)
             dtype = draft.dtype or (wanted if view.dtype is not None and draft.counted else None)
             specs.append(_spec(setting, draft, view, piece, role, dtype))
             claims.append(_claim(setting.flow, piece, role, draft.counted, draft.value))
@@ -69,8 +73,10 @@ def _dtype(setting: Setting, found: Found) -> str | None:
     """The element type that an operator wants of its weights because it wants one of all that it takes."""
     if found.call.op not in ONE_TYPE:
         return None
-    value = next((value for value in found.call.inputs if value != NONE and value not in setting.views), NONE)
-    return None if value == NONE else setting.shapes.dtypes[value]
+    for value in found.call.inputs:
+        if value != NONE and value not in setting.views:
+            return setting.shapes.dtypes[value]
+    return None
 
 
 def _unexplained(setting: Setting, found: Found) -> tuple[Claim, ...]:

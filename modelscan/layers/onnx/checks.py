@@ -20,9 +20,11 @@ def declared(shapes: Shapes, seen: Iterable[Observation]) -> list[Observation]:
     found = []
     for value, axes in shapes.computed.items():
         stated = shapes.flow.declared_shape(value)
+        if stated is None:
+            continue
         name = shapes.flow.names[value]
         ours = value not in outputs and shapes.flow.calls[shapes.flow.producer[value]].node.domain == SCOPE
-        if stated is None or name in known or ours or not _contradict(axes, stated):
+        if name in known or ours or not _contradict(axes, stated):
             continue
         made = shape_text(to_shape(axes) or ())
         message = f"{name} is declared {shape_text(stated)}, and {made} follows from {_maker(shapes.flow, value)}"

@@ -20,10 +20,15 @@ COMPOSED = frozenset(("Mul", "Softmax", "Div"))
 def recognise(setting: Setting) -> list[Found]:
     """All layers with stored tensors, in graph order. A call that a layer owns already is no layer of its own."""
     found: list[Found] = []
-    taken = setting.taken
+    taken, views, inert = setting.taken, setting.views, setting.inert
     for call in setting.flow.calls:
-        _revive(setting, call)
-        weighted = _takes_stored(setting, call)
+        if not inert.isdisjoint(call.outputs):
+            _revive(setting, call)
+        weighted = False
+        for value in call.inputs:
+            if value in views:
+                weighted = _ends_here(setting, call)
+                break
         if not (weighted or call.op in COMPOSED or call.node.domain == MACHINE_LEARNING) or call.index in taken:
             continue
         site = Site(setting, call)
@@ -34,10 +39,10 @@ def recognise(setting: Setting) -> list[Found]:
         if one is not None and is_table(setting, one):
             one.type, one.drafts = "Buffer", [replace(draft, counted=False) for draft in one.drafts]
         if one is not None and (one.drafts or one.observations or one.fused):
-            setting.taken.update(other.index for other in (one.call, *one.fused))
+            taken.update([other.index for other in (one.call, *one.fused)])
             found.append(one)
-            if one.output in setting.inert and one.output not in setting.views and any(draft.counted for draft in one.drafts):
-                setting.inert.discard(one.output)
+            if one.output in inert and one.output not in views and any(draft.counted for draft in one.drafts):
+                inert.discard(one.output)
             tell(setting, one)
     return found
 
@@ -54,13 +59,9 @@ def _revive(setting: Setting, call: Call) -> None:
         inert.difference_update(value for value in call.outputs if value not in setting.views)
 
 
-def _takes_stored(setting: Setting, call: Call) -> bool:
-    """Whether a stored tensor ends its way here: taken by this call, whose own result is not static any more."""
-    views = setting.views
-    for value in call.inputs:
-        if value in views:
-            return not (call.node.domain == SCOPE or call.op == "Loop" or (call.outputs and call.outputs[0] in views))
-    return False
+def _ends_here(setting: Setting, call: Call) -> bool:
+    """Whether the stored tensor that a call takes ends its way here: the call's own result is not static any more."""
+    return not (call.node.domain == SCOPE or call.op == "Loop" or (call.outputs and call.outputs[0] in setting.views))
 
 
 def _opaque(site: Site) -> Found | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from modelscan.layers.onnx.arity import PARAMETERS, words
@@ -92,7 +93,7 @@ def _is_layer(setting: Setting, call: Call) -> bool:
 
 
 def _of_layer(setting: Setting, found: Found) -> Row:
-    calls = sorted([found.call, *found.fused], key=lambda call: call.index)
+    calls = sorted([found.call, *found.fused], key=lambda call: call.index) if found.fused else [found.call]
     place = place_of(found.call)
     if found.fused and not found.counted:
         place = replace(place, leaf=SHORTER.get(found.type, found.type.lower()))
@@ -243,18 +244,18 @@ def sources(setting: Setting, made: list[Row]) -> dict[int, tuple[int, ...]]:
     return found
 
 
-def _carrying(call: Call) -> list[int]:
+def _carrying(call: Call) -> Sequence[int]:
     """The inputs whose elements a call passes on; a shape or an index tells nothing of where values come from."""
     if call.op in ("Shape", "Size"):
-        return []
+        return ()
     steering = PARAMETERS.get(call.op)
     if steering is None:
-        return [value for value in call.inputs if value != NONE]
+        return call.inputs if NONE not in call.inputs else [value for value in call.inputs if value != NONE]
     return [value for place, value in enumerate(call.inputs) if value != NONE and place not in steering]
 
 
 def inbound(made: list[Row], number: int, found: dict[int, tuple[int, ...]]) -> list[int]:
     """The rows that feed a row."""
-    row = made[number]
-    taken = dict.fromkeys([value for call in row.calls for value in _carrying(call)])
-    return [one for one in dict.fromkeys([source for value in taken for source in found.get(value, ())]) if one != number]
+    feeding = dict.fromkeys([one for call in made[number].calls for value in _carrying(call) for one in found.get(value, ())])
+    feeding.pop(number, None)
+    return list(feeding)

@@ -91,19 +91,21 @@ class Site:
 
     def value(self, position: int) -> int:
         """The number of an input, NONE when it is omitted."""
-        return self.call.inputs[position] if position < len(self.call.inputs) else NONE
+        inputs = self.call.inputs
+        return inputs[position] if position < len(inputs) else NONE
 
     def view(self, position: int) -> View | None:
         """The static view of an input, None when it is computed at run time or omitted."""
-        return self.setting.views.get(self.value(position))
+        inputs = self.call.inputs
+        return self.setting.views.get(inputs[position]) if position < len(inputs) else None
 
     def axes(self, position: int) -> Axes | None:
         """The axes of an input."""
-        return self.setting.shapes.of(self.value(position))
+        return self.setting.shapes.input(self.call, position)
 
     def axis(self, position: int, axis: int) -> Axis:
         """One axis of an input."""
-        axes = self.axes(position)
+        axes = self.setting.shapes.input(self.call, position)
         return axes[axis] if axes is not None and -len(axes) <= axis < len(axes) else UNKNOWN
 
     def name(self, position: int) -> str:
@@ -143,12 +145,16 @@ class Site:
 def stored(setting: Setting, quantity: Quantity, value: int, axis: int, text: str, divisor: int = 1) -> Quantity:
     """Notes the size that the stored tensors behind a value have along an axis, each with its own statement."""
     view = setting.views.get(value)
-    if view is None or not -len(view.shape) <= axis < len(view.shape):
+    if view is None:
         return quantity
-    for piece in view.pieces:
-        size = piece.extent[axis]
-        if size == view.shape[axis] and size % divisor == 0:
-            quantity.stored(size // divisor, text, piece.value)
+    shape = view.shape
+    if not -len(shape) <= axis < len(shape):
+        return quantity
+    size = shape[axis]
+    if size % divisor == 0:
+        for piece in view.pieces:
+            if piece.extent[axis] == size:
+                quantity.stored(size // divisor, text, piece.value)
     return quantity
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from modelscan.layers.onnx.macs import without_weights
-from modelscan.layers.onnx.names import short
+from modelscan.layers.onnx.names import Place, short
 from modelscan.layers.onnx.rows import ACTIVATIONS, Row, inbound, sources
-from modelscan.layers.onnx.site import Setting, plain
+from modelscan.layers.onnx.site import Setting
 from modelscan.model import Layer, Shape
 
 SHOWN_OPERATORS = 3
@@ -46,16 +46,21 @@ def layers(setting: Setting, made: list[Row]) -> tuple[Layer, ...]:
             built.append(Layer(item.name, path, short(item.kind) if item.kind else "Scope", depth, container=True, trainable=None))
         else:
             row = made[item]
-            feeds = tuple(made[one].path for one in inbound(made, item, feeding) if made[one].path)
+            feeds = tuple([made[one].path for one in inbound(made, item, feeding) if made[one].path])
             built.append(_layer(setting, row, depth, feeds))
     return tuple(built)
 
 
 def _grown(made: list[Row]) -> _Scope:
-    root = _Scope("")
+    root = scope = _Scope("")
+    before: Place | None = None
     for number, row in enumerate(made):
-        scope = root
-        for name, kind in zip(row.place.scope, row.place.classes, strict=True):
+        place = row.place
+        if before is not None and place.scope == before.scope and place.classes == before.classes:
+            scope.children.append(number)
+            continue
+        before, scope = place, root
+        for name, kind in zip(place.scope, place.classes, strict=True):
             inner = scope.scopes.get(name)
             if inner is None:
                 inner = scope.scopes[name] = _Scope(name, kind, row.order)
@@ -152,23 +157,10 @@ def _layer(setting: Setting, row: Row, depth: int, feeds: tuple[str, ...]) -> La
     if found is None:
         macs = [without_weights(setting, call) for call in row.calls]
         extra = None if any(one is None for one in macs) else sum(one or 0 for one in macs)
-        return Layer(name, row.path, row.type, depth, feeds, config, inputs, outputs, specs=(), extra_macs=extra, trainable=None)
-    return Layer(
-        name,
-        row.path,
-        row.type,
-        depth,
-        feeds,
-        config,
-        inputs,
-        outputs,
-        found.specs,
-        found.claims,
-        positions=found.positions,
-        extra_macs=found.extra_macs,
-        trainable=None,
-        note=found.note,
-    )
+        return Layer(name, row.path, row.type, depth, feeds, config, inputs, outputs, (), (), False, None, extra, None)
+    weights, claims, note = found.specs, found.claims, found.note
+    positions, extra = found.positions, found.extra_macs
+    return Layer(name, row.path, row.type, depth, feeds, config, inputs, outputs, weights, claims, False, positions, extra, None, note)
 
 
 def _attributes(row: Row) -> dict[str, object]:
@@ -177,8 +169,8 @@ def _attributes(row: Row) -> dict[str, object]:
 
 
 def _shapes(setting: Setting, values: tuple[int, ...]) -> tuple[Shape, ...]:
-    known = [plain(setting.shapes.of(value)) for value in values]
-    return tuple([_named(shape) for shape in known if shape is not None])
+    known = [setting.shapes.of(value) for value in values]
+    return tuple([_named(tuple([size for size, _ in axes])) for axes in known if axes is not None])
 
 
 @lru_cache(maxsize=4096)

@@ -30,10 +30,13 @@ def stated(site: Site, *names: str) -> dict[str, Any]:
 
 def vector_axis(view: View, rank: int | None) -> int | None:
     """The only axis of a broadcast vector that is longer than 1, counted from the end; None when there is not exactly one."""
-    long = [back for back, size in enumerate(reversed(view.shape), start=1) if size != 1]
-    if len(long) != 1 or (rank is not None and len(view.shape) > rank):
+    shape = view.shape
+    if len(shape) - shape.count(1) != 1 or (rank is not None and len(shape) > rank):
         return None
-    return -long[0]
+    axis = -1
+    while shape[axis] == 1:
+        axis -= 1
+    return axis
 
 
 def following_bias(site: Site, value: int, units: Quantity, axis: int) -> tuple[Call, Draft] | None:
@@ -56,11 +59,11 @@ def following_bias(site: Site, value: int, units: Quantity, axis: int) -> tuple[
         return None
     other = after.inputs[1] if after.inputs[0] == value else after.inputs[0]
     view = site.setting.views.get(other)
-    reshaped = any(one.op == "Reshape" for one in between)
+    reshaped = bool(between) and any(one.op == "Reshape" for one in between)
     draft = None if view is None else _as_bias(site, Draft("bias", other, ()), view, units, (value, axis, reshaped))
     if draft is None:
         return None
-    site.setting.taken.update(one.index for one in between)
+    site.setting.taken.update([one.index for one in between])
     return after, draft
 
 
@@ -88,8 +91,8 @@ def _as_bias(site: Site, draft: Draft, view: View, units: Quantity, place: tuple
     if vector_axis(view, None if axes is None else len(axes)) == axis and not (axes is not None and axes[axis].static == 1):
         if reshaped and axes is not None and whole and axes[axis].static != whole[axis].static:
             return None
-        ones = tuple(extent(1) for _ in view.shape)
-        draft.extents = tuple(extent(units) if number == len(ones) + axis else one for number, one in enumerate(ones))
+        after = (extent(1),) * (-1 - axis)
+        draft.extents = (*[extent(1)] * (len(view.shape) - 1 - len(after)), extent(units), *after)
         return draft
     sizes = tuple(one.static for one in axes[len(axes) - len(view.shape) :]) if axes is not None and len(view.shape) <= len(axes) else ()
     if not reshaped or len(view.pieces) != 1 or view.elements < 2 or sizes != view.shape or not whole or whole[-1].static != view.elements:

@@ -61,9 +61,11 @@ def product(site: Site, kernel: int, activation: int, *, bias: bool = True) -> F
     axes = site.axes(activation)
     if axes is not None and len(axes) >= -x_axis:
         rest = axes[:-1] if x_axis == -1 else (*axes[:-2], axes[-1])
-        shared = [axis for place, axis in enumerate(rest) if len(shape) < 3 or place == 0 or place >= len(rest) - 1]
-        found.positions = site.positions(shared)
-    found.config = {"operator": site.call.node.op + ("+Add" if any(one.op == "Add" for one in found.fused) else "")}
+        if len(shape) > 2:
+            rest = tuple([axis for place, axis in enumerate(rest) if place == 0 or place >= len(rest) - 1])
+        found.positions = site.positions(rest)
+    added = bool(found.fused) and any(one.op == "Add" for one in found.fused)
+    found.config = {"operator": f"{site.call.node.op}+Add" if added else site.call.node.op}
     return found
 
 
