@@ -73,10 +73,10 @@ class Wire:
             whole = _scan(data, start - base, end - base, base)
             if whole is not None:
                 return iter(whole)
-        return self._walk(start, end)
+        return self.walk(start, end)
 
-    def _walk(self, start: int, end: int) -> Iterator[Field]:
-        """The fields of a message of any size or in any state, one by one."""
+    def walk(self, start: int, end: int) -> Iterator[Field]:
+        """The fields of a message of any size or in any state, one by one: nothing is read ahead."""
         data, base = self.chunk(start, end - start if end - start <= _WHOLE else _HEADER)
         position, safe = start, base + len(data) - _HEADER
         last = base + len(data) >= end

@@ -9,13 +9,16 @@ from typing import Any
 from modelscan.errors import LimitExceeded
 from modelscan.formats.onnx.context import Extent, Reading
 from modelscan.formats.onnx.proto import (
+    ATTRIBUTE_F,
     ATTRIBUTE_FIELDS,
     ATTRIBUTE_FLOATS,
     ATTRIBUTE_G,
     ATTRIBUTE_GRAPHS,
+    ATTRIBUTE_I,
     ATTRIBUTE_INTS,
     ATTRIBUTE_NAME,
     ATTRIBUTE_REFERENCE,
+    ATTRIBUTE_S,
     ATTRIBUTE_SPARSE,
     ATTRIBUTE_SPARSES,
     ATTRIBUTE_STRINGS,
@@ -36,6 +39,15 @@ _VALUE_FIELDS = frozenset(ATTRIBUTE_FIELDS.values())
 _MESSAGES = frozenset({ATTRIBUTE_T, ATTRIBUTE_G, ATTRIBUTE_TP, ATTRIBUTE_SPARSE})
 """Single messages: pieces of one are merged. In the repeated fields each occurrence is a message of its own."""
 _LISTS = frozenset({ATTRIBUTE_TENSORS, ATTRIBUTE_GRAPHS, ATTRIBUTE_TPS, ATTRIBUTE_SPARSES})
+NUMBERS = {
+    ATTRIBUTE_F: ("float32", "attribute:f"),
+    ATTRIBUTE_I: ("int64", "attribute:i"),
+    ATTRIBUTE_S: ("string", "strings"),
+    ATTRIBUTE_FLOATS: ("float32", "attribute:floats"),
+    ATTRIBUTE_INTS: ("int64", "attribute:ints"),
+    ATTRIBUTE_STRINGS: ("string", "strings"),
+}
+"""Element type and encoding of a Constant's tensor by the field that holds it."""
 
 
 @dataclass(slots=True)

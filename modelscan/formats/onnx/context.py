@@ -17,6 +17,8 @@ Extent = tuple[int, int]
 
 TensorType = tuple[tuple[int, ...], str | None, int, int | None, Kind]
 """Dimensions, element type (None if it or they are impossible), elements, bytes when dense, and what it is for."""
+PlainType = tuple[tuple[int, ...], str, int, Kind]
+"""Dimensions, element type, bytes, and what it is for, of a tensor of which there is nothing to tell."""
 
 MOST_OF_A_KIND = 100
 """Observations of one kind that are told one by one; a file with more of them is told once how many."""
@@ -45,7 +47,7 @@ class Reading:
     """What the exporter says that values are (`PARAMETER`, `BUFFER`), by scope path and name."""
     known_types: dict[bytes, tuple[str | None, Shape | None]] = field(default_factory=dict)
     tensor_types: dict[tuple[tuple[int, ...], int], TensorType] = field(default_factory=dict)
-    heads: dict[bytes, tuple[tuple[tuple[int, ...], str, int, Kind], bytes]] = field(default_factory=dict)
+    heads: dict[bytes, tuple[PlainType, bytes]] = field(default_factory=dict)
     """What the bytes of plain tensors before their name tell (dimensions, element type, bytes, what it is for), and the bytes that come
     between name and payload then."""
     external: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)

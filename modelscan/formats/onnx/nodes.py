@@ -20,12 +20,7 @@ from modelscan.formats.onnx.proto import (
 )
 from modelscan.wire import LENGTH
 
-_SHORT = 4096
-"""Bytes of a node that is read by the short way: too few for more entries than any limit allows."""
-_INPUT, _OUTPUT, _NAME, _OP, _ATTRIBUTE = (n << 3 | LENGTH for n in (NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_OP, NODE_ATTRIBUTE))
-"""Tags of the fields that most nodes have, and no others."""
 _NO_NOTES: Mapping[str, str] = MappingProxyType({})
-_NO_EXTENTS: list[Extent] = []
 
 
 NodeFields = tuple[list[str], list[str], str, str, str, str, list[Extent], list[Extent], Mapping[str, str]]
@@ -33,49 +28,8 @@ NodeFields = tuple[list[str], list[str], str, str, str, str, list[Extent], list[
 the metadata."""
 
 
-def parse(reading: Reading, start: int, end: int) -> NodeFields:
+def parse(reading: Reading, start: int, end: int) -> NodeFields:  # noqa: C901 - a branch for each field
     """The fields of the node in `[start, end)`; raises `UnreadableFile` where it is broken or beyond a bound."""
-    if end - start <= _SHORT:
-        data, base = reading.wire.chunk(start, end - start)
-        short = _short(reading, data, start - base, end - base, base)
-        if short is not None:
-            return short
-    return _any(reading, start, end)
-
-
-def _short(reading: Reading, data: bytes, at: int, stop: int, base: int) -> NodeFields | None:
-    """A node of nothing but short names and attributes, as most are; None for any other. `data` begins at offset `base`."""
-    inputs: list[str] = []
-    outputs: list[str] = []
-    attributes: list[Extent] = []
-    name = op = ""
-    texts, text = reading.texts, reading.text
-    try:
-        while at < stop:
-            tag, length = data[at], data[at + 1]
-            begin = at + 2
-            at = begin + length
-            if length > 127:
-                return None
-            if tag == _INPUT:
-                piece = data[begin:at]
-                inputs.append(texts.get(piece) or text(piece))
-            elif tag == _OUTPUT:
-                outputs.append(text(data[begin:at]))
-            elif tag == _NAME:
-                name = data[begin:at].decode("utf-8", "backslashreplace")
-            elif tag == _OP:
-                op = text(data[begin:at])
-            elif tag == _ATTRIBUTE and length:
-                attributes.append((base + begin, base + at))
-            else:
-                return None
-    except IndexError:
-        return None
-    return (inputs, outputs, name, op, "", "", attributes, _NO_EXTENTS, _NO_NOTES) if at == stop else None
-
-
-def _any(reading: Reading, start: int, end: int) -> NodeFields:  # noqa: C901 - a branch for each field
     most, text = reading.limits.values, reading.wire.text
     inputs: list[str] = []
     outputs: list[str] = []

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from types import MappingProxyType
+from itertools import chain
 from typing import Any, TypeVar
 
 from modelscan.errors import LimitExceeded, UnreadableFile
-from modelscan.formats.onnx import attributes, nodes, tensors
+from modelscan.formats.onnx import attributes, nodes, plain, tensors
 from modelscan.formats.onnx.attributes import Attribute
 from modelscan.formats.onnx.context import Extent, Reading, standard
 from modelscan.formats.onnx.payload import Contents, elements, small
 from modelscan.formats.onnx.proto import (
-    ATTRIBUTE_F,
-    ATTRIBUTE_FLOATS,
     ATTRIBUTE_G,
     ATTRIBUTE_GRAPHS,
-    ATTRIBUTE_I,
-    ATTRIBUTE_INTS,
-    ATTRIBUTE_S,
     ATTRIBUTE_SPARSE,
     ATTRIBUTE_SPARSES,
-    ATTRIBUTE_STRINGS,
     ATTRIBUTE_T,
     ATTRIBUTE_TENSORS,
     FUNCTION_ATTRIBUTE,
@@ -51,22 +45,11 @@ from modelscan.formats.onnx.proto import (
 from modelscan.formats.onnx.types import value_info
 from modelscan.graph import Fill, Function, Graph, Node, SparseTensor
 from modelscan.model import Kind, StoredTensor, TensorInfo
-from modelscan.wire import LENGTH
+from modelscan.wire import LENGTH, Field
 
 Result = TypeVar("Result")
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
-"""Shared by all nodes without attributes."""
 _DECLARATIONS = {GRAPH_INPUT: "input", GRAPH_OUTPUT: "output", GRAPH_VALUE_INFO: "value_info"}
-_NUMBER_FIELDS = {
-    ATTRIBUTE_F: ("float32", "attribute:f"),
-    ATTRIBUTE_I: ("int64", "attribute:i"),
-    ATTRIBUTE_S: ("string", "strings"),
-    ATTRIBUTE_FLOATS: ("float32", "attribute:floats"),
-    ATTRIBUTE_INTS: ("int64", "attribute:ints"),
-    ATTRIBUTE_STRINGS: ("string", "strings"),
-}
-"""Element type and encoding of a Constant's tensor by the field that holds it."""
 
 
 class Scope:
@@ -118,7 +101,7 @@ class Scope:
         """Read one dense initializer."""
         if index >= self.reading.limits.tensors:
             raise LimitExceeded("tensors", index + 1, self.reading.limits.tensors, offset=start)
-        found = tensors.plain(self.reading, start, end, self.prefix)
+        found = plain.tensor(self.reading, start, end, self.prefix)
         if found is not None and found[0] and found[0] not in self.initializers:
             name, tensor = found
             self.initializers[name] = tensor
@@ -206,9 +189,7 @@ def _walk(scope: Scope, extents: list[Extent]) -> tuple[str, dict[str, str]]:
     metadata: list[Extent] = []
     notes: dict[str, str] = {}
     places: Counter[int] = Counter()
-    reading = scope.reading
-    fields = reading.wire.fields(*extents[0]) if len(extents) == 1 else reading.messages(extents)
-    for number, kind, value, length in fields:
+    for number, kind, value, length in chain.from_iterable([_fields(scope, start, end, places) for start, end in extents]):
         if kind != LENGTH:
             continue
         if number == GRAPH_NODE:
@@ -228,6 +209,26 @@ def _walk(scope: Scope, extents: list[Extent]) -> tuple[str, dict[str, str]]:
         elif number == GRAPH_DOC and length:
             notes = scope.reading.doc(value, length)
     return name, notes | scope.reading.metadata(metadata, scope.where)
+
+
+def _fields(scope: Scope, start: int, end: int, places: Counter[int]) -> Iterator[Field]:
+    """The fields of a graph's message but for plain nodes and initializers, which are read right away; `places` counts initializers."""
+    reading, position, follows = scope.reading, start, GRAPH_NODE
+    attributes, tables = partial(_attributes, scope), (scope.initializers, scope.small, scope.prefix)
+    if not 0 <= start <= end <= reading.wire.size:
+        yield from reading.wire.fields(start, end)
+    while position < end:
+        if follows == GRAPH_NODE:
+            position = plain.nodes(reading, scope.nodes, position, end, attributes)
+        position, places[GRAPH_INITIALIZER] = plain.initializers(reading, tables, position, end, places[GRAPH_INITIALIZER])
+        for field in reading.wire.walk(position, end):
+            yield field
+            follows = field[0]
+            if follows in (GRAPH_NODE, GRAPH_INITIALIZER) and field[1] == LENGTH:
+                position = field[2] + field[3]
+                break
+        else:
+            return
 
 
 def _finish(scope: Scope, name: str, metadata: dict[str, str], opsets: dict[str, int]) -> Graph:
@@ -250,13 +251,13 @@ def _finish(scope: Scope, name: str, metadata: dict[str, str], opsets: dict[str,
 
 def _node(scope: Scope, start: int, end: int, index: int) -> Node:
     inputs, outputs, name, op, domain, overload, found, metadata, notes = nodes.parse(scope.reading, start, end)
-    plain: Mapping[str, Any] = _NOTHING
-    graphs: Mapping[str, Graph] = _NOTHING
+    own: Mapping[str, Any] = plain.NOTHING
+    graphs: Mapping[str, Graph] = plain.NOTHING
     if found:
-        plain, graphs = _attributes(scope, found, (name, op, domain), outputs, index)
+        own, graphs = _attributes(scope, found, (name, op, domain), outputs, index)
     if metadata:
         notes = {**notes, **scope.reading.metadata(metadata, scope.where)}
-    return Node(name, op, domain, tuple(inputs), tuple(outputs), plain, graphs, notes, overload, start, end - start)
+    return Node(name, op, domain, tuple(inputs), tuple(outputs), own, graphs, notes, overload, start, end - start)
 
 
 def _attributes(
@@ -321,7 +322,7 @@ class Owner:
         reading = self.scope.reading
         held = len(reading.tensors)
         extents, name = one.messages[place], self._name(one, place)
-        found = tensors.plain(reading, *extents[0], self.scope.prefix, name) if len(extents) == 1 else None
+        found = plain.tensor(reading, *extents[0], self.scope.prefix, name) if len(extents) == 1 else None
         _, tensor = found or tensors.stored(reading, extents, f"{where}.t", self.scope.prefix, name)
         if self.constant:
             self._define(tensor)
@@ -342,7 +343,7 @@ class Owner:
 
     def _numbers(self, one: Attribute) -> None:
         """A Constant whose numbers or strings stand in the attribute itself."""
-        dtype, encoding = _NUMBER_FIELDS.get(one.kind, ("", ""))
+        dtype, encoding = attributes.NUMBERS.get(one.kind, ("", ""))
         if not dtype:
             return
         reading = self.scope.reading

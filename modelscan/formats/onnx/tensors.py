@@ -33,17 +33,8 @@ from modelscan.formats.onnx.proto import (
 )
 from modelscan.graph import SparseTensor
 from modelscan.model import Kind, StoredTensor
-from modelscan.wire import FIXED32, FIXED64, LENGTH, VARINT, Field, signed, signed32, varint
+from modelscan.wire import FIXED32, FIXED64, LENGTH, VARINT, Field, signed, signed32
 
-_HEAD = 512
-"""Bytes that the fields before the payload take in nearly all tensors."""
-_DIM, _CODE, _NAME, _RAW = TENSOR_DIMS << 3, TENSOR_TYPE << 3, TENSOR_NAME << 3 | LENGTH, TENSOR_RAW << 3 | LENGTH
-"""Tags of these fields, where dimensions stand one by one."""
-_NAME_THEN_RAW = bytes((_NAME, _RAW))
-_HEADS = 4096
-"""Different beginnings of tensors that are remembered."""
-_LONGEST_HEAD = 64
-"""Bytes before a tensor's name within which it is looked for: a few dimensions and the type."""
 _COUNTED = 64 << 20
 _INDICES = 1 << 20
 """Bytes of a sparse tensor's indices that are looked at."""
@@ -108,63 +99,6 @@ def parse(reading: Reading, extents: list[Extent]) -> RawTensor:
     return one
 
 
-def plain(reading: Reading, start: int, end: int, scope: str, name: str | None = None) -> tuple[str, StoredTensor] | None:
-    """A tensor of which there is nothing to tell, as nearly all are: dimensions, type, name, and as many raw bytes at its end as it needs.
-
-    None for any other, of which nothing is kept then. The arguments are those of `stored`.
-    """
-    data, base = reading.wire.chunk(start, min(end - start, _HEAD))
-    at = start - base
-    named = data.find(_NAME, at, at + _LONGEST_HEAD)
-    head = reading.heads.get(data[at:named]) if at < named < len(data) - 1 else None
-    if head is None:
-        return _plain(reading, data, base, (start, end), scope, name)
-    (shape, dtype, nbytes, kind), tail = head
-    size = data[named + 1]
-    payload = named + 2 + size + len(tail)
-    if size > 127 or not data.startswith(tail, named + 2 + size) or base + payload + nbytes != end:
-        return _plain(reading, data, base, (start, end), scope, name)
-    own = name or reading.text(data[named + 2 : named + 2 + size])
-    return own, reading.add(StoredTensor(reading.unique(scope + own), shape, dtype, nbytes, None, base + payload, kind))
-
-
-def _plain(reading: Reading, data: bytes, base: int, extent: Extent, scope: str, name: str | None) -> tuple[str, StoredTensor] | None:
-    """The same, field by field; what comes before the name of such a tensor is remembered, for many begin with the same bytes."""
-    start, end = extent
-    at, stop = start - base, min(end - base, len(data))
-    dims: list[int] = []
-    code, own, nbytes = 0, name, -1
-    order = bytearray()
-    named = after = 0
-    try:
-        while at < stop and nbytes < 0:
-            begin, tag, value = at, data[at], data[at + 1]
-            at += 2
-            order.append(tag)
-            if value > 127:
-                value, at = varint(data, at, value)
-            if tag == _DIM and len(dims) < reading.limits.rank and value < 1 << 63:
-                dims.append(value)
-            elif tag == _CODE and value < 1 << 31:
-                code = value
-            elif tag == _NAME and at + value <= stop:
-                named = begin
-                own = name or reading.text(data[at : at + value])
-                at = after = at + value
-            elif tag == _RAW:
-                nbytes = value
-            else:
-                return None
-    except (IndexError, UnreadableFile):  # the thorough way tells what is wrong
-        return None
-    shape, dtype, _, needed, kind = _type_of(reading, tuple(dims), code)
-    if own is None or dtype is None or nbytes != needed or base + at + nbytes != end:
-        return None
-    if order.endswith(_NAME_THEN_RAW) and order.count(_NAME) == 1 and len(reading.heads) < _HEADS:
-        reading.heads[data[start - base : named]] = (shape, dtype, nbytes, kind), data[after:at]
-    return own, reading.add(StoredTensor(reading.unique(scope + own), shape, dtype, nbytes, None, base + at, kind))
-
-
 def _less_common(reading: Reading, one: RawTensor, entry: Field) -> None:
     number, kind, value, length = entry
     if number in TYPED_FIELDS:
@@ -211,7 +145,7 @@ def stored(reading: Reading, extents: list[Extent], where: str, scope: str, name
     raw = parse(reading, extents)
     own = raw.name if name is None else name
     full = reading.unique(scope + own)
-    known = _type_of(reading, tuple(raw.dims), raw.code)
+    known = type_of(reading, tuple(raw.dims), raw.code)
     dims, dtype, elements, needed, kind = known
     if dtype is None:
         return own, _impossible(reading, raw, full, where)
@@ -235,7 +169,7 @@ def stored(reading: Reading, extents: list[Extent], where: str, scope: str, name
     return own, reading.add(StoredTensor(full, dims, dtype, nbytes, file, offset, kind, encoding))
 
 
-def _type_of(reading: Reading, dims: tuple[int, ...], code: int) -> TensorType:
+def type_of(reading: Reading, dims: tuple[int, ...], code: int) -> TensorType:
     """What dimensions and element type make; models have thousands of tensors and a few dozen of these."""
     known = reading.tensor_types.get((dims, code))
     if known is None:

@@ -1,0 +1,226 @@
+"""Nodes and initializers of which there is nothing to tell, as nearly all are, read in one loop over the bytes.
+
+A graph of a hundred thousand messages spends most of its time on the way from one function to the next. What is not of the plain form
+is left untouched to the thorough way (`structure`), which tells what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from modelscan.errors import UnreadableFile
+from modelscan.formats.onnx.context import Extent, PlainType, Reading
+from modelscan.formats.onnx.proto import (
+    GRAPH_INITIALIZER,
+    GRAPH_NODE,
+    NODE_ATTRIBUTE,
+    NODE_INPUT,
+    NODE_NAME,
+    NODE_OP,
+    NODE_OUTPUT,
+    TENSOR_DIMS,
+    TENSOR_NAME,
+    TENSOR_RAW,
+    TENSOR_TYPE,
+)
+from modelscan.formats.onnx.tensors import type_of
+from modelscan.graph import Graph, Node
+from modelscan.model import StoredTensor
+from modelscan.wire import LENGTH, Wire, varint
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""Shared by all nodes without attributes, bodies or metadata."""
+Attributes = Callable[[list[Extent], tuple[str, str, str], list[str], int], tuple[dict[str, Any], dict[str, Graph]]]
+"""Reads a node's attributes, plain ones and bodies: their extents; name, operator and domain of the node; its outputs; its place."""
+
+Tables = tuple[dict[str, StoredTensor], dict[str, StoredTensor], str]
+"""A graph's initializers and those of them whose elements are kept at hand, by name; what stands before the names of its tensors."""
+
+_NODE, _INITIALIZER = GRAPH_NODE << 3 | LENGTH, GRAPH_INITIALIZER << 3 | LENGTH
+_INPUT, _OUTPUT, _NAME, _OP, _ATTRIBUTE = (n << 3 | LENGTH for n in (NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_OP, NODE_ATTRIBUTE))
+"""Tags of the fields that most nodes have, and no others."""
+_DIM, _CODE, _TENSOR_NAME, _RAW = TENSOR_DIMS << 3, TENSOR_TYPE << 3, TENSOR_NAME << 3 | LENGTH, TENSOR_RAW << 3 | LENGTH
+"""Tags of the fields of such a tensor; its dimensions stand one by one."""
+_NAME_THEN_RAW = bytes((_TENSOR_NAME, _RAW))
+_HEADS = 4096
+"""Different beginnings of tensors that are remembered."""
+_LONGEST_HEAD = 64
+"""Bytes before a tensor's name within which it is looked for: a few dimensions and the type."""
+_NODE_BYTES = 4096
+"""Bytes of a node that is read this way: too few for more entries than any limit allows."""
+_TENSOR_BYTES = 512
+"""Bytes that a tensor has before its payload, in nearly all files."""
+_BEFORE = 12
+"""Bytes of a tag and a length."""
+
+
+def nodes(reading: Reading, made: list[Node], position: int, end: int, attributes: Attributes) -> int:  # noqa: C901, PLR0912 - one loop
+    """Reads the nodes that follow one another from `position` on, in a message that ends at `end`, as long as they are plain.
+
+    Returns where the first field begins that is something else. Raises what `attributes` raises; that node is left out.
+    """
+    wire, texts, text, most = reading.wire, reading.texts, reading.text, reading.limits.nodes
+    data, at, stop = _ahead(wire, position, _NODE_BYTES, end)
+    base = position - at
+    while reading.nodes < most:
+        if stop - at < _NODE_BYTES and base + stop < end:
+            position = base + at
+            data, at, stop = _ahead(wire, position, _NODE_BYTES, end)
+            base = position - at
+        begin = at
+        if stop - at < _BEFORE or data[at] != _NODE:  # the last bytes of a message are left, too
+            return base + begin
+        size, at = data[at + 1], at + 2
+        if size > 127:
+            size, at = size + (data[at] << 7) - 128, at + 1
+        finish = at + size
+        if finish > stop or size > _NODE_BYTES:  # longer lengths have more bytes than two
+            return base + begin
+        inputs: list[str] = []
+        outputs: list[str] = []
+        found: list[Extent] = []
+        name = op = ""
+        try:
+            while at < finish:
+                tag, length = data[at], data[at + 1]
+                start = at + 2
+                at = start + length
+                if length > 127:
+                    return base + begin
+                if tag == _INPUT:
+                    piece = data[start:at]
+                    inputs.append(texts[piece] if piece in texts else text(piece))
+                elif tag == _OUTPUT:
+                    piece = data[start:at]
+                    outputs.append(texts[piece] if piece in texts else text(piece))
+                elif tag == _NAME:
+                    name = data[start:at].decode("utf-8", "backslashreplace")
+                elif tag == _OP:
+                    piece = data[start:at]
+                    op = texts[piece] if piece in texts else text(piece)
+                elif tag == _ATTRIBUTE and length:
+                    found.append((base + start, base + at))
+                else:
+                    return base + begin
+        except IndexError:
+            return base + begin
+        if at != finish:
+            return base + begin
+        reading.nodes += 1
+        plain, graphs = attributes(found, (name, op, ""), outputs, len(made)) if found else (NOTHING, NOTHING)
+        made.append(Node(name, op, "", tuple(inputs), tuple(outputs), plain, graphs, NOTHING, "", base + finish - size, size))
+    return base + at
+
+
+def initializers(reading: Reading, into: Tables, position: int, end: int, index: int) -> tuple[int, int]:
+    """Reads the initializers that follow one another from `position` on, in a message that ends at `end`, as long as they are plain.
+
+    Returns where the first field begins that is something else, and the number of the next initializer; that of the first one is `index`.
+    """
+    wire, limits = reading.wire, reading.limits
+    held, small, prefix = into
+    data, at, stop = _ahead(wire, position, _TENSOR_BYTES, end)
+    base = begin = position - at
+    while index < limits.tensors:
+        if stop - at < _TENSOR_BYTES and base + stop < end:
+            position = base + at
+            data, at, stop = _ahead(wire, position, _TENSOR_BYTES, end)
+            base = position - at
+        begin = at
+        if stop - at < _BEFORE or data[at] != _INITIALIZER:
+            break
+        size, at = data[at + 1], at + 2
+        if size > 127:
+            try:
+                size, at = varint(data, at, size)
+            except (IndexError, UnreadableFile):
+                break
+        at += size
+        one = _tensor(reading, data, at - size, at) if at <= end - base else None
+        if one is None:
+            break
+        (shape, dtype, nbytes, kind), own, payload = one
+        if not own or own in held:
+            break
+        held[own] = tensor = reading.add(StoredTensor(reading.unique(prefix + own), shape, dtype, nbytes, None, base + payload, kind))
+        if nbytes <= limits.kept_payload:
+            small.setdefault(own, tensor)
+        index += 1
+    else:
+        begin = at
+    return base + begin, index
+
+
+def tensor(reading: Reading, start: int, end: int, scope: str, name: str | None = None) -> tuple[str, StoredTensor] | None:
+    """A tensor of which there is nothing to tell: dimensions, type, name, and as many raw bytes at its end as it needs.
+
+    None for any other, of which nothing is kept then. The arguments are those of `tensors.stored`.
+    """
+    data, base = reading.wire.chunk(start, min(end - start, _TENSOR_BYTES))
+    one = _tensor(reading, data, start - base, end - base)
+    if one is None:
+        return None
+    (shape, dtype, nbytes, kind), own, payload = one
+    own = name or own
+    if own is None:
+        return None
+    return own, reading.add(StoredTensor(reading.unique(scope + own), shape, dtype, nbytes, None, base + payload, kind))
+
+
+def _tensor(reading: Reading, data: bytes, at: int, end: int) -> tuple[PlainType, str | None, int] | None:
+    """What such a tensor in `data[at:end]` is, its name, and where its payload begins; the payload need not be in `data`."""
+    named = data.find(_TENSOR_NAME, at, at + _LONGEST_HEAD)
+    head = reading.heads.get(data[at:named]) if at < named < len(data) - 1 else None
+    if head is not None:  # it begins like one before it
+        known, tail = head
+        begin, size = named + 2, data[named + 1]
+        after = begin + size
+        if size < 128 and data.startswith(tail, after) and after + len(tail) + known[2] == end:
+            name, texts = data[begin:after], reading.texts
+            return known, texts[name] if name in texts else reading.text(name), after + len(tail)
+    return _by_field(reading, data, at, end)
+
+
+def _by_field(reading: Reading, data: bytes, start: int, end: int) -> tuple[PlainType, str | None, int] | None:
+    """The same, field by field; what comes before the name of such a tensor is remembered, for many begin with the same bytes."""
+    at, stop = start, min(end, len(data))
+    dims: list[int] = []
+    own: str | None = None
+    code, nbytes = 0, -1
+    order = bytearray()
+    named = after = 0
+    try:
+        while at < stop and nbytes < 0:
+            begin, tag, value = at, data[at], data[at + 1]
+            at += 2
+            order.append(tag)
+            if value > 127:
+                value, at = varint(data, at, value)
+            if tag == _DIM and len(dims) < reading.limits.rank and value < 1 << 63:
+                dims.append(value)
+            elif tag == _CODE and value < 1 << 31:
+                code = value
+            elif tag == _TENSOR_NAME and at + value <= stop:
+                named = begin
+                own = reading.text(data[at : at + value])
+                at = after = at + value
+            elif tag == _RAW:
+                nbytes = value
+            else:
+                return None
+    except (IndexError, UnreadableFile):  # the thorough way tells what is wrong
+        return None
+    shape, dtype, _, needed, kind = type_of(reading, tuple(dims), code)
+    if dtype is None or nbytes != needed or at + nbytes != end:
+        return None
+    if order.endswith(_NAME_THEN_RAW) and order.count(_TENSOR_NAME) == 1 and len(reading.heads) < _HEADS:
+        reading.heads[data[start:named]] = (shape, dtype, nbytes, kind), data[after:at]
+    return (shape, dtype, nbytes, kind), own, at
+
+
+def _ahead(wire: Wire, position: int, wanted: int, end: int) -> tuple[bytes, int, int]:
+    """Bytes, where `position` lies in them, and how far they belong to the message that ends at `end`; `wanted` or more, if it has them."""
+    data, base = wire.chunk(position, min(wanted, end - position))
+    return data, position - base, min(len(data), end - base)

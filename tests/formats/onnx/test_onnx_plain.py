@@ -1,0 +1,121 @@
+"""Plain nodes and tensors are read by short ways: in one loop, field by field, or all at once where a tensor begins like one before it.
+Whatever the bytes are, these tell what the thorough way tells."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from modelscan.errors import UnreadableFile
+from modelscan.formats import Artifact, ReadOptions
+from modelscan.formats.onnx import plain
+from modelscan.formats.onnx.reader import read
+from modelscan.limits import DEFAULT
+from modelscan.source import Bytes, Folder
+from tests.hostile.exhibit import field, varint
+
+SHAPES = ((), (4,), (66,), (66, 1), (1, 66), (2, 3, 4), (128,), (130, 1), (0,))
+NAMES = ("w", "B", "BB", "a.B.weight", "", "ä", "n" * 130, "w")
+TYPES = {1: 4, 7: 8, 9: 1, 10: 2}
+
+
+def tensor(draw):
+    """A tensor as exporters write it, or with its fields in another order, packed, doubled or of another length."""
+    shape, code, name = draw.choice(SHAPES), draw.choice(tuple(TYPES)), draw.choice(NAMES)
+    elements = 1
+    for size in shape:
+        elements *= size
+    payload = bytes(max(0, elements * TYPES[code] + draw.choice((0,) * 20 + (-1, 1))))
+    dims = [field(1, b"".join(map(varint, shape)))] if draw.random() < 0.1 else [field(1, size) for size in shape]
+    fields = [*dims, field(2, code), field(8, name)]
+    match draw.randrange(12):
+        case 0:
+            draw.shuffle(fields)
+        case 1:
+            fields.append(draw.choice(fields))
+    return field(5, b"".join(fields) + field(9, payload))
+
+
+def node(draw):
+    """A node as exporters write it, or one with more than the short way takes, or longer than that."""
+    names = [field(1, draw.choice((*NAMES, "x"))) for _ in range(draw.randrange(3))]
+    outputs = [field(2, draw.choice((*NAMES, "y"))) for _ in range(draw.randrange(3))]
+    fields = [*names, *outputs, field(3, draw.choice(NAMES)), field(4, draw.choice(("Relu", "Add", "Constant")))]
+    match draw.randrange(10):
+        case 0:
+            draw.shuffle(fields)
+        case 1:
+            fields.append(field(7, draw.choice(("", "ai.onnx", "com.microsoft"))))
+        case 2:
+            fields.append(field(6, "doc" * draw.choice((1, 100, 10_000))))
+        case 3:
+            fields.extend([field(5, field(1, f"a{number}") + field(3, 7) + field(20, 2)) for number in range(draw.choice((1, 2, 300)))])
+        case 4:
+            fields.append(field(9, field(1, "namespace") + field(2, ": Model/fc: Linear")))
+    return field(1, b"".join(fields))
+
+
+def graph(draw, spoilt):
+    """A model of nothing but such nodes and tensors, some of their bytes changed; now and then a node among the tensors."""
+    parts = [*(node(draw) for _ in range(30)), *(tensor(draw) if draw.random() < 0.95 else node(draw) for _ in range(30))]
+    data = bytearray(b"".join(parts))
+    for _ in range(spoilt):
+        at = draw.randrange(len(data))
+        data[at] = draw.choice((0x42, 0x4A, 0x08, 0x0A, 0x10, 0x2A, 0x80, data[at] ^ 1 << draw.randrange(8), draw.randrange(256)))
+    return field(1, 8) + field(8, field(1, "") + field(2, 17)) + field(7, field(2, "g") + bytes(data))
+
+
+def told(data, limits=DEFAULT):
+    try:
+        found = read(Artifact("m.onnx", Bytes(data), Folder("."), ReadOptions(inference=False)), limits)
+    except UnreadableFile as error:
+        return str(error)
+    return found.tensors, found.observations, found.graph.nodes, dict(found.graph.initializers), sorted(found.graph.contents.items())
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_short_ways_tell_what_the_thorough_way_tells(seed, monkeypatch):
+    draw = random.Random(seed)
+    files = [graph(draw, draw.choice((0, 1, 1, 3))) for _ in range(10)]
+    limits = [replace(DEFAULT, **draw.choice(({}, {}, {"nodes": 20}, {"tensors": 9}))) for _ in files]
+    short = list(map(told, files, limits))
+    monkeypatch.setattr(plain, "_HEADS", 0)
+    assert list(map(told, files, limits)) == short
+    monkeypatch.setattr(plain, "initializers", lambda reading, into, position, end, index: (position, index))
+    monkeypatch.setattr(plain, "nodes", lambda reading, made, position, end, attributes: position)
+    assert list(map(told, files, limits)) == short
+    monkeypatch.setattr(plain, "tensor", lambda *_: None)
+    assert list(map(told, files, limits)) == short
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_large_graphs_are_read_through_chunks(seed, monkeypatch):
+    """Nodes and payloads that lie across the borders of what is read at once."""
+    draw = random.Random(seed)
+    nodes = [field(1, field(1, f"x{number}") + field(2, f"y{number}") + field(4, "R" * draw.randrange(1, 120))) for number in range(9000)]
+    sizes = [draw.choice((1, 3, 100, 5_000, 100_000)) for _ in range(300)]
+    stored = [field(5, field(1, size) + field(2, 3) + field(8, f"w{number}") + field(9, bytes(size))) for number, size in enumerate(sizes)]
+    data = field(1, 8) + field(8, field(2, 17)) + field(7, b"".join((*nodes, *stored)))
+    found, _, made, named, _ = short = told(data)
+    assert len(made) == 9000
+    assert [tensor.nbytes for tensor in found] == sizes
+    assert list(named) == [f"w{number}" for number in range(300)]
+    monkeypatch.setattr(plain, "initializers", lambda reading, into, position, end, index: (position, index))
+    monkeypatch.setattr(plain, "nodes", lambda reading, made, position, end, attributes: position)
+    assert told(data) == short
+
+
+def test_a_tensor_that_begins_like_one_before_it_is_not_taken_apart_again(monkeypatch):
+    asked = []
+    thorough = plain._by_field
+    monkeypatch.setattr(plain, "_by_field", lambda *arguments: asked.append(1) or thorough(*arguments))
+    one = field(1, 66) + field(1, 2) + field(2, 1)
+    parts = [field(5, one + field(8, f"B{number}") + field(9, bytes(66 * 2 * 4))) for number in range(9)]
+    found, _, _, named, _ = told(field(1, 8) + field(8, field(2, 17)) + field(7, b"".join(parts)))
+    assert [(tensor.name, tensor.shape) for tensor in found] == [(f"B{number}", (66, 2)) for number in range(9)]
+    assert len(named) == 9
+    assert len(asked) == 9, "a first dimension whose bytes look like the name's tag is no head that is remembered"
+    asked.clear()
+    parts = [field(5, field(1, 8) + field(2, 1) + field(8, f"B{number}") + field(9, bytes(32))) for number in range(9)]
+    told(field(1, 8) + field(8, field(2, 17)) + field(7, b"".join(parts)))
+    assert len(asked) == 1
