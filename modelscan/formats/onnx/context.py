@@ -10,7 +10,7 @@ from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats import Artifact
 from modelscan.limits import Limits
 from modelscan.model import Kind, Observation, Severity, Shape, StoredTensor
-from modelscan.wire import LENGTH, VARINT, Field, Wire, signed
+from modelscan.wire import LENGTH, VARINT, Field, Wire, signed, varint
 
 Extent = tuple[int, int]
 """Where a message begins and ends in the file."""
@@ -25,6 +25,8 @@ MOST_OF_A_KIND = 100
 _METADATA_BYTES = 4 << 20
 """Metadata values kept besides those that name modules: stack traces of every node would be most of the memory."""
 _METADATA_ENTRIES = 10_000
+_KEY, _VALUE = 1 << 3 | LENGTH, 2 << 3 | LENGTH
+"""Tags of the fields of a `StringStringEntryProto`."""
 _NAMING = ("namespace", "pkg.torch.onnx.class_hierarchy", "pkg.torch.onnx.name_scopes")
 
 
@@ -119,6 +121,9 @@ class Reading:
 
     def entry(self, start: int, length: int) -> tuple[str, str]:
         """A key and its value (`StringStringEntryProto`)."""
+        short = self._entry(self.wire.read(start, length)) if length <= self.limits.name_bytes else None
+        if short is not None:
+            return short
         key = value = ""
         for number, kind, at, size in self.wire.fields(start, start + length):
             if kind == LENGTH and number == 1:
@@ -126,6 +131,17 @@ class Reading:
             elif kind == LENGTH and number == 2:
                 value = self.wire.text(at, min(size, self.limits.name_bytes))
         return key, value
+
+    def _entry(self, data: bytes) -> tuple[str, str] | None:
+        """The same of an entry as exporters write it; None for any other."""
+        try:
+            middle = 2 + data[1]
+            if data[0] != _KEY or data[1] > 127 or data[middle] != _VALUE:
+                return None
+            size, begin = varint(data, middle + 2, data[middle + 1])
+        except (IndexError, UnreadableFile):
+            return None
+        return (self.text(data[2:middle]), data[begin:].decode("utf-8", "backslashreplace")) if begin + size == len(data) else None
 
     def metadata(self, entries: list[Extent], where: str) -> dict[str, str]:
         """Metadata of a graph or node; what names no module is kept up to a total size."""

@@ -17,6 +17,7 @@ from modelscan.formats.onnx.proto import (
     GRAPH_NODE,
     NODE_ATTRIBUTE,
     NODE_INPUT,
+    NODE_METADATA,
     NODE_NAME,
     NODE_OP,
     NODE_OUTPUT,
@@ -32,14 +33,17 @@ from modelscan.wire import LENGTH, Wire, varint
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 """Shared by all nodes without attributes, bodies or metadata."""
-Attributes = Callable[[list[Extent], tuple[str, str, str], list[str], int], tuple[dict[str, Any], dict[str, Graph]]]
-"""Reads a node's attributes, plain ones and bodies: their extents; name, operator and domain of the node; its outputs; its place."""
-
+Held = tuple[Mapping[str, Any], Mapping[str, Graph], Mapping[str, str]]
+Rest = Callable[[tuple[list[Extent], list[Extent]], tuple[str, str, str], list[str], int], Held]
+"""Reads what a node has besides: extents of attributes and of metadata; its name, operator and domain; its outputs; its place in the graph.
+Gives plain attributes, bodies, and the metadata."""
 Tables = tuple[dict[str, StoredTensor], dict[str, StoredTensor], str]
 """A graph's initializers and those of them whose elements are kept at hand, by name; what stands before the names of its tensors."""
 
+_BARE = NOTHING, NOTHING, NOTHING
 _NODE, _INITIALIZER = GRAPH_NODE << 3 | LENGTH, GRAPH_INITIALIZER << 3 | LENGTH
-_INPUT, _OUTPUT, _NAME, _OP, _ATTRIBUTE = (n << 3 | LENGTH for n in (NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_OP, NODE_ATTRIBUTE))
+_INPUT, _OUTPUT, _NAME, _OP = (number << 3 | LENGTH for number in (NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_OP))
+_ATTRIBUTE, _METADATA = NODE_ATTRIBUTE << 3 | LENGTH, NODE_METADATA << 3 | LENGTH
 """Tags of the fields that most nodes have, and no others."""
 _DIM, _CODE, _TENSOR_NAME, _RAW = TENSOR_DIMS << 3, TENSOR_TYPE << 3, TENSOR_NAME << 3 | LENGTH, TENSOR_RAW << 3 | LENGTH
 """Tags of the fields of such a tensor; its dimensions stand one by one."""
@@ -56,10 +60,10 @@ _BEFORE = 12
 """Bytes of a tag and a length."""
 
 
-def nodes(reading: Reading, made: list[Node], position: int, end: int, attributes: Attributes) -> int:  # noqa: C901, PLR0912 - one loop
+def nodes(reading: Reading, made: list[Node], position: int, end: int, rest: Rest) -> int:  # noqa: C901, PLR0912 - one loop, on purpose
     """Reads the nodes that follow one another from `position` on, in a message that ends at `end`, as long as they are plain.
 
-    Returns where the first field begins that is something else. Raises what `attributes` raises; that node is left out.
+    Returns where the first field begins that is something else. Raises what `rest` raises; that node is left out.
     """
     wire, texts, text, most = reading.wire, reading.texts, reading.text, reading.limits.nodes
     data, at, stop = _ahead(wire, position, _NODE_BYTES, end)
@@ -78,17 +82,20 @@ def nodes(reading: Reading, made: list[Node], position: int, end: int, attribute
         finish = at + size
         if finish > stop or size > _NODE_BYTES:  # longer lengths have more bytes than two
             return base + begin
+        name = op = ""
         inputs: list[str] = []
         outputs: list[str] = []
         found: list[Extent] = []
-        name = op = ""
+        noted: list[Extent] = []
         try:
             while at < finish:
                 tag, length = data[at], data[at + 1]
                 start = at + 2
-                at = start + length
                 if length > 127:
-                    return base + begin
+                    length, start = varint(data, start, length)
+                    if length > reading.limits.name_bytes:
+                        return base + begin
+                at = start + length
                 if tag == _INPUT:
                     piece = data[start:at]
                     inputs.append(texts[piece] if piece in texts else text(piece))
@@ -98,19 +105,20 @@ def nodes(reading: Reading, made: list[Node], position: int, end: int, attribute
                 elif tag == _NAME:
                     name = data[start:at].decode("utf-8", "backslashreplace")
                 elif tag == _OP:
-                    piece = data[start:at]
-                    op = texts[piece] if piece in texts else text(piece)
+                    op = text(data[start:at])
                 elif tag == _ATTRIBUTE and length:
                     found.append((base + start, base + at))
+                elif tag == _METADATA and length:
+                    noted.append((base + start, base + at))
                 else:
                     return base + begin
-        except IndexError:
+        except (IndexError, UnreadableFile):
             return base + begin
         if at != finish:
             return base + begin
         reading.nodes += 1
-        plain, graphs = attributes(found, (name, op, ""), outputs, len(made)) if found else (NOTHING, NOTHING)
-        made.append(Node(name, op, "", tuple(inputs), tuple(outputs), plain, graphs, NOTHING, "", base + finish - size, size))
+        plain, graphs, notes = rest((found, noted), (name, op, ""), outputs, len(made)) if found or noted else _BARE
+        made.append(Node(name, op, "", tuple(inputs), tuple(outputs), plain, graphs, notes, "", base + finish - size, size))
     return base + at
 
 

@@ -214,12 +214,12 @@ def _walk(scope: Scope, extents: list[Extent]) -> tuple[str, dict[str, str]]:
 def _fields(scope: Scope, start: int, end: int, places: Counter[int]) -> Iterator[Field]:
     """The fields of a graph's message but for plain nodes and initializers, which are read right away; `places` counts initializers."""
     reading, position, follows = scope.reading, start, GRAPH_NODE
-    attributes, tables = partial(_attributes, scope), (scope.initializers, scope.small, scope.prefix)
+    rest, tables = partial(_rest, scope), (scope.initializers, scope.small, scope.prefix)
     if not 0 <= start <= end <= reading.wire.size:
         yield from reading.wire.fields(start, end)
     while position < end:
         if follows == GRAPH_NODE:
-            position = plain.nodes(reading, scope.nodes, position, end, attributes)
+            position = plain.nodes(reading, scope.nodes, position, end, rest)
         position, places[GRAPH_INITIALIZER] = plain.initializers(reading, tables, position, end, places[GRAPH_INITIALIZER])
         for field in reading.wire.walk(position, end):
             yield field
@@ -251,13 +251,17 @@ def _finish(scope: Scope, name: str, metadata: dict[str, str], opsets: dict[str,
 
 def _node(scope: Scope, start: int, end: int, index: int) -> Node:
     inputs, outputs, name, op, domain, overload, found, metadata, notes = nodes.parse(scope.reading, start, end)
-    own: Mapping[str, Any] = plain.NOTHING
-    graphs: Mapping[str, Graph] = plain.NOTHING
-    if found:
-        own, graphs = _attributes(scope, found, (name, op, domain), outputs, index)
-    if metadata:
-        notes = {**notes, **scope.reading.metadata(metadata, scope.where)}
-    return Node(name, op, domain, tuple(inputs), tuple(outputs), own, graphs, notes, overload, start, end - start)
+    own, graphs, noted = _rest(scope, (found, metadata), (name, op, domain), outputs, index)
+    return Node(name, op, domain, tuple(inputs), tuple(outputs), own, graphs, {**notes, **noted}, overload, start, end - start)
+
+
+def _rest(
+    scope: Scope, extents: tuple[list[Extent], list[Extent]], named: tuple[str, str, str], outputs: list[str], index: int
+) -> plain.Held:
+    """What a node has beside names (`plain.Rest`)."""
+    found, metadata = extents
+    own, graphs = _attributes(scope, found, named, outputs, index) if found else (plain.NOTHING, plain.NOTHING)
+    return own, graphs, scope.reading.metadata(metadata, scope.where) if metadata else plain.NOTHING
 
 
 def _attributes(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from modelscan.errors import LimitExceeded
+from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats.onnx.context import Extent, Reading
 from modelscan.formats.onnx.proto import DTYPES
 from modelscan.model import Shape, TensorInfo
-from modelscan.wire import LENGTH, VARINT, signed
+from modelscan.wire import LENGTH, VARINT, signed, varint
 
 _METADATA = 4
 KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
@@ -41,7 +41,7 @@ def value_info(reading: Reading, start: int, end: int, scope: str | None = None)
         written = reading.wire.read(start, end - start)
         known = reading.known_types.get(written)
         if known is None:
-            known = reading.known_types[written] = type_proto(reading, types)
+            known = reading.known_types[written] = _plain(written, reading.limits.rank) or type_proto(reading, types)
         dtype, shape = known
     else:
         dtype, shape = type_proto(reading, types)
@@ -58,10 +58,51 @@ def _short(reading: Reading, start: int, end: int) -> TensorInfo | None:
     at = data[1] + 2
     if data[at] != _TYPE or data[at + 1] != len(data) - at - 2:
         return None
-    known = reading.known_types.get(data[at + 2 :])
-    if known is None or (known[0] is not None and "(" in known[0]):
+    written = data[at + 2 :]
+    known = reading.known_types.get(written)
+    if known is None:
+        known = _plain(written, reading.limits.rank)
+        if known is None:
+            return None
+        reading.known_types[written] = known
+    elif known[0] is not None and "(" in known[0]:
         return None
     return TensorInfo(reading.text(data[2:at]), *known)
+
+
+def _plain(data: bytes, most: int) -> tuple[str | None, Shape | None] | None:
+    """The type of a tensor with an element type and at most `most` dimensions, written as all writers do; None for any other."""
+    shape: list[int | str | None] = []
+    end = len(data)
+    try:
+        code = data[3]
+        if (data[0], data[1], data[2]) != (_TENSOR << 3 | LENGTH, end - 2, 1 << 3) or not 0 < code < 128:
+            return None
+        if end == 4:
+            return DTYPES.get(code, f"data_type {code}"), None
+        if (data[4], data[5]) != (2 << 3 | LENGTH, end - 6) or end > _SHORT:
+            return None
+        at = 6
+        while at < end:
+            tag, size = data[at], data[at + 1]
+            begin = at + 2
+            at = begin + size
+            if tag != 1 << 3 | LENGTH or size > 127 or at > end:
+                return None
+            if size == 0:
+                shape.append(None)
+            elif data[begin] == 2 << 3 | LENGTH and data[begin + 1] == size - 2:
+                shape.append(data[begin + 2 : at].decode("utf-8", "backslashreplace") or None)
+            elif data[begin] == 1 << 3:
+                value, after = varint(data, begin + 2, data[begin + 1])
+                if after != at:
+                    return None
+                shape.append(value if value < 1 << 63 else None)
+            else:
+                return None
+    except (IndexError, UnreadableFile):
+        return None
+    return (DTYPES.get(code, f"data_type {code}"), tuple(shape)) if len(shape) <= most else None
 
 
 def type_proto(reading: Reading, extents: list[Extent], depth: int = 0) -> tuple[str | None, Shape | None]:

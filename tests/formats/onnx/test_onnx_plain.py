@@ -82,7 +82,7 @@ def test_the_short_ways_tell_what_the_thorough_way_tells(seed, monkeypatch):
     monkeypatch.setattr(plain, "_HEADS", 0)
     assert list(map(told, files, limits)) == short
     monkeypatch.setattr(plain, "initializers", lambda reading, into, position, end, index: (position, index))
-    monkeypatch.setattr(plain, "nodes", lambda reading, made, position, end, attributes: position)
+    monkeypatch.setattr(plain, "nodes", lambda reading, made, position, *_: position)
     assert list(map(told, files, limits)) == short
     monkeypatch.setattr(plain, "tensor", lambda *_: None)
     assert list(map(told, files, limits)) == short
@@ -101,7 +101,7 @@ def test_large_graphs_are_read_through_chunks(seed, monkeypatch):
     assert [tensor.nbytes for tensor in found] == sizes
     assert list(named) == [f"w{number}" for number in range(300)]
     monkeypatch.setattr(plain, "initializers", lambda reading, into, position, end, index: (position, index))
-    monkeypatch.setattr(plain, "nodes", lambda reading, made, position, end, attributes: position)
+    monkeypatch.setattr(plain, "nodes", lambda reading, made, position, *_: position)
     assert told(data) == short
 
 
