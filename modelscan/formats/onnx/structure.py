@@ -216,7 +216,7 @@ def _fields(scope: Scope, start: int, end: int, places: Counter[int]) -> Iterato
     reading, position, follows = scope.reading, start, GRAPH_NODE
     rest, tables = partial(_rest, scope), (scope.initializers, scope.small, scope.prefix)
     if not 0 <= start <= end <= reading.wire.size:
-        yield from reading.wire.fields(start, end)
+        yield from reading.wire.fields(start, end)  # tells what is wrong
     while position < end:
         if follows == GRAPH_NODE:
             position = plain.nodes(reading, scope.nodes, position, end, rest)
@@ -252,7 +252,8 @@ def _finish(scope: Scope, name: str, metadata: dict[str, str], opsets: dict[str,
 def _node(scope: Scope, start: int, end: int, index: int) -> Node:
     inputs, outputs, name, op, domain, overload, found, metadata, notes = nodes.parse(scope.reading, start, end)
     own, graphs, noted = _rest(scope, (found, metadata), (name, op, domain), outputs, index)
-    return Node(name, op, domain, tuple(inputs), tuple(outputs), own, graphs, {**notes, **noted}, overload, start, end - start)
+    notes = {**notes, **noted} if notes else noted
+    return Node(name, op, domain, tuple(inputs), tuple(outputs), own, graphs, notes, overload, start, end - start)
 
 
 def _rest(
