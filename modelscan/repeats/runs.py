@@ -63,13 +63,12 @@ def _keys(graph: Graph) -> list[int]:
     """A number for each node, the same for nodes that may be copies of each other."""
     known: dict[tuple[Any, ...], int] = {}
     sorts: dict[tuple[Any, ...], int] = {}
-    told = [(_said(tensor), tensor.file is None) for tensor in graph.initializers.values()]
+    told = [_said(tensor) if tensor.file is None else (_said(tensor),) for tensor in graph.initializers.values()]
     kinds = dict(zip(graph.initializers, [sorts.setdefault(one, len(sorts)) for one in told], strict=True))
     kinds[""] = -1
+    get = kinds.get
     return [
-        known.setdefault(
-            (node.op, node.domain, len(node.outputs), _attributes(node), tuple([kinds.get(name) for name in node.inputs])), len(known)
-        )
+        known.setdefault((node.op, node.domain, len(node.outputs), _attributes(node), *map(get, node.inputs)), len(known))
         for node in graph.nodes
     ]
 
