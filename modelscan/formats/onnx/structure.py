@@ -49,6 +49,8 @@ from modelscan.wire import LENGTH, Field
 
 Result = TypeVar("Result")
 
+_PATIENCE = 1024
+"""Nodes and initializers that are read the thorough way before it is tried again whether they are plain, where nearly none is."""
 _DECLARATIONS = {GRAPH_INPUT: "input", GRAPH_OUTPUT: "output", GRAPH_VALUE_INFO: "value_info"}
 
 
@@ -213,20 +215,24 @@ def _walk(scope: Scope, extents: list[Extent]) -> tuple[str, dict[str, str]]:
 
 def _fields(scope: Scope, start: int, end: int, places: Counter[int]) -> Iterator[Field]:
     """The fields of a graph's message but for plain nodes and initializers, which are read right away; `places` counts initializers."""
-    reading, position, follows = scope.reading, start, GRAPH_NODE
+    reading, position, follows, patience = scope.reading, start, GRAPH_NODE, 1
     rest, tables = partial(_rest, scope), (scope.initializers, scope.small, scope.prefix)
     if not 0 <= start <= end <= reading.wire.size:
         yield from reading.wire.fields(start, end)  # tells what is wrong
     while position < end:
+        before = position
         if follows == GRAPH_NODE:
             position = plain.nodes(reading, scope.nodes, position, end, rest)
         position, places[GRAPH_INITIALIZER] = plain.initializers(reading, tables, position, end, places[GRAPH_INITIALIZER])
+        others = patience = 1 if position > before else min(2 * patience, _PATIENCE)
         for field in reading.wire.walk(position, end):
             yield field
             follows = field[0]
             if follows in (GRAPH_NODE, GRAPH_INITIALIZER) and field[1] == LENGTH:
+                others -= 1
                 position = field[2] + field[3]
-                break
+                if not others:
+                    break
         else:
             return
 
