@@ -147,6 +147,7 @@ def _folded(copies: Copies, marks: Marked) -> Fold:
     small = replace(
         graph,
         nodes=tuple(nodes),
+        outputs=tuple([replace(one, name=renamed.get(one.name, one.name)) for one in graph.outputs if one.name not in dropped]),
         values=kept(graph.values),
         declared=kept(graph.declared),
         initializers=kept(graph.initializers),

@@ -32,6 +32,8 @@ class Copies:
         """Places among the columns of values that nodes make."""
         self.stored: list[int] = []
         """Of stored tensors in attributes and in initializers."""
+        self._results: list[int] = []
+        """Of values that every copy gives the graph as an output."""
         self._read: list[int] = []
         """Of initializers whose elements, and not only their shapes, decide on shapes."""
         self._fixed: list[str] = []
@@ -71,8 +73,10 @@ class Copies:
             return False
         nodes = chain(self.graph.nodes[: self.run.start], self.graph.nodes[self.run.end :])
         outside = chain.from_iterable((*node.inputs, *node.outputs) for node in nodes)
-        around = (one.name for one in (*self.graph.inputs, *self.graph.outputs))
-        return known.isdisjoint(outside) and known.isdisjoint(around) and known.isdisjoint(self._fixed)
+        if not known.isdisjoint(outside) or not known.isdisjoint([one.name for one in self.graph.inputs]):
+            return False
+        inner = known.difference(*[self.columns[place] for place in self._results])
+        return inner.isdisjoint([one.name for one in self.graph.outputs]) and known.isdisjoint(self._fixed)
 
     def _name(self) -> None:
         """The columns of what nodes and values are called."""
@@ -139,11 +143,23 @@ class Copies:
                 unclear = next((copy for copy, one in enumerate(infos) if one is not None and one.dtype is None), len(infos))
                 self._alike = min(self._alike, unclear)
                 self._agree_with_first([None if one is None else (one.dtype, one.shape) for one in infos])
+        outputs = {one.name: (one.dtype, one.shape) for one in graph.outputs}
+        if len(outputs) == len(graph.outputs):
+            self._results = [place for place in self.made if self.columns[place][1] in outputs]
+            self._same(outputs.get, self._results)
         if graph.kinds:
             self._same(graph.kinds.get, (*self.made, *self.stored))
         self._same(graph.contents.get, self._read)
-        if graph.constants:
-            self._same(lambda name: graph.contents.get(name) if name in graph.constants else None, self.made)
+        self._same(graph.contents.get, self._numbers())
+
+    def _numbers(self) -> list[int]:
+        """Places of constants whose elements decide on shapes, as `_read` has those of initializers."""
+        constants = self.graph.constants
+        if not constants:
+            return []
+        used = {name for nodes in self._nodes if nodes[1].op in _READ for name in nodes[1].inputs}
+        made = [(place, self.columns[place][1]) for place in self.made]
+        return [place for place, name in made if name in constants and ("float" not in constants[name].dtype or name in used)]
 
     def _same(self, of: Callable[[str], Any], places: Sequence[int]) -> None:
         for place in places:

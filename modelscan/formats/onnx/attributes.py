@@ -62,6 +62,8 @@ class Attribute:
     kind: int = 0
     """Number of the field that holds the value, 0 if none does."""
     value: Any = None
+    sound: bool = False
+    """Whether it is numbers or texts and nothing contradicts that."""
     messages: list[list[Extent]] = field(default_factory=list)
     """Tensors, sparse tensors, graphs or types; each with the pieces it is written in."""
 
@@ -95,6 +97,7 @@ def parse(reading: Reading, extent: Extent, where: str) -> Attribute:
         return one
     declared = ATTRIBUTE_FIELDS.get(one.type)
     one.kind = declared or (next(iter(fields)) if len(fields) == 1 else 0)
+    one.sound = one.kind in NUMBERS and [*fields] == [one.kind]
     if len(fields) > 1 or (declared is not None and fields and declared not in fields):
         text = f"attribute {one.name}: its type is {one.type}, its value in field {' and '.join(map(str, sorted(fields)))}"
         reading.note("attribute-contradiction", text, offset=extent[0], where=where)

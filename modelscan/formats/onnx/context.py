@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats import Artifact
@@ -52,6 +53,8 @@ class Reading:
     heads: dict[bytes, tuple[PlainType, bytes]] = field(default_factory=dict)
     """What the bytes of plain tensors before their name tell (dimensions, element type, bytes, what it is for), and the bytes that come
     between name and payload then."""
+    settings: dict[tuple[bytes, ...], Mapping[str, Any]] = field(default_factory=dict)
+    """What attributes that are numbers and texts say, by the bytes of all attributes of a node."""
     external: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)
     """Ranges of external data by file: offset, length, tensor."""
     inference_failures: list[str] = field(default_factory=list)

@@ -40,11 +40,15 @@ Gives plain attributes, bodies, and the metadata."""
 Tables = tuple[dict[str, StoredTensor], dict[str, StoredTensor], str]
 """A graph's initializers and those of them whose elements are kept at hand, by name; what stands before the names of its tensors."""
 
+Part = tuple[int, int, int]
+"""A field of a node that is no name: its tag, and where its message begins and ends in the bytes at hand."""
+
 _BARE = NOTHING, NOTHING, NOTHING
 _NODE, _INITIALIZER = GRAPH_NODE << 3 | LENGTH, GRAPH_INITIALIZER << 3 | LENGTH
 _INPUT, _OUTPUT, _NAME, _OP = (number << 3 | LENGTH for number in (NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_OP))
 _ATTRIBUTE, _METADATA = NODE_ATTRIBUTE << 3 | LENGTH, NODE_METADATA << 3 | LENGTH
 """Tags of the fields that most nodes have, and no others."""
+_WORDS, _MESSAGES = frozenset((_INPUT, _OUTPUT, _OP)), frozenset((_ATTRIBUTE, _METADATA))
 _DIM, _CODE, _TENSOR_NAME, _RAW = TENSOR_DIMS << 3, TENSOR_TYPE << 3, TENSOR_NAME << 3 | LENGTH, TENSOR_RAW << 3 | LENGTH
 """Tags of the fields of such a tensor; its dimensions stand one by one."""
 _NAME_THEN_RAW = bytes((_TENSOR_NAME, _RAW))
@@ -65,9 +69,8 @@ def nodes(reading: Reading, made: list[Node], position: int, end: int, rest: Res
 
     Returns where the first field begins that is something else. Raises what `rest` raises; that node is left out.
     """
-    wire, texts, text, most = reading.wire, reading.texts, reading.text, reading.limits.nodes
-    data, at, stop = _ahead(wire, position, _NODE_BYTES, end)
-    base = position - at
+    wire, texts, most = reading.wire, reading.texts, reading.limits.nodes
+    data, at, stop, base = b"", 0, 0, position
     while reading.nodes < most:
         if stop - at < _NODE_BYTES and base + stop < end:
             position = base + at
@@ -85,8 +88,7 @@ def nodes(reading: Reading, made: list[Node], position: int, end: int, rest: Res
         name = op = ""
         inputs: list[str] = []
         outputs: list[str] = []
-        found: list[Extent] = []
-        noted: list[Extent] = []
+        more: list[Part] = []
         try:
             while at < finish:
                 tag, length = data[at], data[at + 1]
@@ -96,30 +98,46 @@ def nodes(reading: Reading, made: list[Node], position: int, end: int, rest: Res
                     if length > reading.limits.name_bytes:
                         return base + begin
                 at = start + length
-                if tag == _INPUT:
+                if tag in _WORDS:
                     piece = data[start:at]
-                    inputs.append(texts[piece] if piece in texts else text(piece))
-                elif tag == _OUTPUT:
-                    piece = data[start:at]
-                    outputs.append(texts[piece] if piece in texts else text(piece))
+                    word = texts.get(piece)
+                    if word is None:
+                        word = texts[piece] = piece.decode()
+                    if tag == _INPUT:
+                        inputs.append(word)
+                    elif tag == _OUTPUT:
+                        outputs.append(word)
+                    else:
+                        op = word
                 elif tag == _NAME:
-                    name = data[start:at].decode("utf-8", "backslashreplace")
-                elif tag == _OP:
-                    op = text(data[start:at])
-                elif tag == _ATTRIBUTE and length:
-                    found.append((base + start, base + at))
-                elif tag == _METADATA and length:
-                    noted.append((base + start, base + at))
+                    name = data[start:at].decode()
+                elif tag in _MESSAGES and length:
+                    more.append((tag, start, at))
                 else:
                     return base + begin
-        except (IndexError, UnreadableFile):
+        except (IndexError, UnicodeDecodeError, UnreadableFile):
             return base + begin
         if at != finish:
             return base + begin
         reading.nodes += 1
-        plain, graphs, notes = rest((found, noted), (name, op, ""), outputs, len(made)) if found or noted else _BARE
+        known = _settings(reading, data, more, op) if more else _BARE
+        plain, graphs, notes = known or rest(_extents(base, more), (name, op, ""), outputs, len(made))
         made.append(Node(name, op, "", tuple(inputs), tuple(outputs), plain, graphs, notes, "", base + finish - size, size))
     return base + at
+
+
+def _settings(reading: Reading, data: bytes, parts: list[Part], op: str) -> Held | None:
+    """What a node has that another one had before it: the same attributes, numbers and texts all of them."""
+    if op == "Constant":  # to which they are a stored tensor
+        return None
+    known = reading.settings.get(tuple([data[start:end] if tag == _ATTRIBUTE else b"" for tag, start, end in parts]))
+    return None if known is None else (known, NOTHING, NOTHING)
+
+
+def _extents(base: int, parts: list[Part]) -> tuple[list[Extent], list[Extent]]:
+    """Attributes and metadata."""
+    attributes, metadata = ([(base + start, base + end) for tag, start, end in parts if tag == which] for which in (_ATTRIBUTE, _METADATA))
+    return attributes, metadata
 
 
 def initializers(reading: Reading, into: Tables, position: int, end: int, index: int) -> tuple[int, int]:

@@ -74,6 +74,18 @@ def broadcast(shapes: Sequence[Axes | None]) -> Axes | None:
     return whole
 
 
+def around_each(shapes: Sequence[Axes | None]) -> list[Axes | None]:
+    """For each operand of an elementwise operation, the shape that the others make together; not in the square of their number."""
+    if len(shapes) == 2:
+        return [shapes[1], shapes[0]]
+    before: list[Axes | None] = [()]
+    behind: list[Axes | None] = [()]
+    for one, other in zip(shapes[:-1], shapes[:0:-1], strict=True):
+        before.append(broadcast((before[-1], one)))
+        behind.append(broadcast((other, behind[-1])))
+    return [broadcast(sides) for sides in zip(before, reversed(behind), strict=True)]
+
+
 def _wider(one: Axis, other: Axis) -> Axis:
     """A static size other than 1 decides, one that no weight tells before others; otherwise an unknown one leaves it open."""
     size, source = one

@@ -21,7 +21,7 @@ def activations(setting: Setting, copies: Mapping[str, int] = _NONE) -> dict[str
     """Bytes of all activations of one sample and of those alive at once at worst, nodes run in file order.
 
     `unknown` counts the values whose size nothing tells; they are not in the sums. In a folded graph, values stand for as many as
-    `copies` says; what is alive at once is the same in every copy.
+    `copies` says. What is alive at once is the same in every copy, but for what each of them leaves behind as an output.
     """
     home, last = _homes(setting)
     calls = setting.flow.calls
@@ -49,6 +49,7 @@ def activations(setting: Setting, copies: Mapping[str, int] = _NONE) -> dict[str
                 unknown += times
             else:
                 total += size * times if index >= 0 else 0
+                size *= times if last[value] == len(calls) else 1
                 alive += size
                 freed[max(last[value], index) + 1] += size
         if alive > peak:

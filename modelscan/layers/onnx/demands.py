@@ -143,14 +143,30 @@ def broadcasting(demands: Demands, call: Call) -> None:
         return
     full = len(whole)
     sides = [(value, axes) for value in call.inputs if (axes := shapes.of(value)) is not None]
+    said: dict[int, list[tuple[int, Evidence]]] = {}
     for value, axes in sides:
         for back, (size, source) in enumerate(reversed(axes), start=1):
             if source == FREE or (size == 1 and not (back <= full and whole[-back].size == 1)):
                 continue
             demands.hand(out, full - back, value, -back)
-            for other, beside in sides:
-                if other != value and len(beside) >= back and (beside[-back].static or 0) > 1:
-                    demands.want(value, -back, from_axis(beside[-back], f"{call.node.op} with", demands.flow.names[other]))
+            if back not in said:
+                said[back] = _said(demands, call, sides, back)
+            for other, statement in said[back]:
+                if other != value:
+                    demands.want(value, -back, statement)
+
+
+def _said(demands: Demands, call: Call, sides: list[tuple[int, Axes]], back: int) -> list[tuple[int, Evidence]]:
+    """What the operands say of an axis, counted from the end, each by its number; of a thousand operands only as much as can be kept."""
+    text, names = f"{call.node.op} with", demands.flow.names
+    found: dict[Evidence, int] = {}
+    for value, axes in sides:
+        statement = from_axis(axes[-back], text, names[value]) if len(axes) >= back and (axes[-back].static or 0) > 1 else None
+        if statement is not None and statement.source != OPAQUE:
+            found.setdefault(statement, value)
+            if len(found) > 2 * KEPT:  # one is the operand's own, and as many as are kept may have been said of it before
+                break
+    return [(value, statement) for statement, value in found.items()]
 
 
 def _aligned(demands: Demands, call: Call) -> None:

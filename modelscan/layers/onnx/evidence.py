@@ -7,6 +7,7 @@ have another one are told so.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +23,8 @@ ATTRIBUTE, ACTIVATION, DECLARED, STORED, NEIGHBOUR = 1000, 100, 4, 3, 2
 _PLACE = itemgetter(1)
 NAMED = 2
 """As many witnesses are named in the report."""
+_ALIKE = 8
+"""Statements in the same words that are looked through for one that was read off another tensor; there may be thousands."""
 
 
 class Evidence(NamedTuple):
@@ -61,8 +64,15 @@ class Quantity:
 
     name: str
     evidence: list[Evidence] = field(default_factory=list)
-    _settled: tuple[int, int | None, list[_Witness]] = (0, None, [])  # replaced, never changed
-    """How many statements there were when the rest was found: the size with the most weight behind it, and its witnesses."""
+    _settled: tuple[int, int | None, list[_Witness], list[_Witness], frozenset[int]] = (
+        0,
+        None,
+        [],
+        [],
+        frozenset(),
+    )  # replaced, never changed
+    """How many statements there were when the rest was found: the size with the most weight behind it, its witnesses, those that matter to
+    a few tensors, and the stored values that any of them was read off."""
 
     def add(self, *statements: Evidence | None) -> Quantity:
         """Notes statements; None is ignored."""
@@ -107,39 +117,53 @@ class Quantity:
 
     def symbol(self, tensors: tuple[int, ...]) -> Symbol:
         """The symbol as it stands in the spec of stored tensors, which are no witnesses for themselves."""
-        count, size, witnesses = self._settled
+        count, size, witnesses, few, origins = self._settled
         if count != len(self.evidence):
-            count, size, witnesses = self._settled = (len(self.evidence), *self._weighed())
-        by_self = False
+            count, size, witnesses, few, origins = self._settled = (len(self.evidence), *self._weighed())
         told: list[tuple[str, int]] = []
         """Words and places of the witnesses, heaviest first."""
-        for words, source, others, place in witnesses:
+        for words, source, others, place in few if len(tensors) < _ALIKE else witnesses:
             if source in tensors or (others and not set(others).isdisjoint(tensors)):
-                by_self = True
-            elif source != OPAQUE and (not told or words not in [known for known, _ in told]):
+                continue
+            if source != OPAQUE and (not told or words not in [known for known, _ in told]):
                 if len(told) == NAMED:  # only the heaviest are named then, in this order
                     return Symbol(self.name, size, ", ".join([known for known, _ in told]))
                 told.append((words, place))
         if len(told) == 1:
             return Symbol(self.name, size, told[0][0])
         if not told:
-            return Symbol(self.name, size if by_self else None, None)
+            return Symbol(self.name, None if origins.isdisjoint(tensors) else size, None)
         return Symbol(self.name, size, ", ".join([words for words, _ in sorted(told, key=_PLACE)]))
 
-    def _weighed(self) -> tuple[int | None, list[_Witness]]:
-        """The size that stands, and the statements for it, heaviest first, as they came where they weigh the same."""
+    def _weighed(self) -> tuple[int | None, list[_Witness], list[_Witness], frozenset[int]]:
+        """The size that stands; the statements for it, heaviest first, as they came where they weigh the same; the rest of `_settled`."""
         evidence = self.evidence
         sizes = {one[0] for one in evidence}
         size = evidence[0].size if len(sizes) == 1 else self.settled()
         weights: list[int] = []
         witnesses: list[_Witness] = []
+        origins: set[int] = set()
         for place, (stated, text, source, weight, subject, others) in enumerate(evidence):
             if stated == size:
                 witnesses.append((f"{text} {subject}" if subject else text, source, others, place))
                 weights.append(weight)
+                origins.add(source)
+                origins.update(others)
         if len(weights) > 1 and weights != sorted(weights, reverse=True):
             witnesses.sort(key=lambda one: -evidence[one[3]].weight)
-        return size, witnesses
+        return size, witnesses, witnesses if len(witnesses) <= _ALIKE else _few(witnesses), frozenset(origins)
+
+
+def _few(witnesses: list[_Witness]) -> list[_Witness]:
+    """Of statements in the same words, as many as leave one to fewer than `_ALIKE` tensors, which are no witnesses for themselves."""
+    seen: Counter[str] = Counter()
+    kept: dict[tuple[str, int, tuple[int, ...]], _Witness] = {}
+    for one in witnesses:
+        key = one[:3]
+        if key not in kept and seen[one[0]] < _ALIKE:
+            seen[one[0]] += 1
+            kept[key] = one
+    return [*kept.values()]
 
 
 @record(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import pytest
 
 from modelscan.errors import UnreadableFile
 from modelscan.formats import Artifact, ReadOptions
-from modelscan.formats.onnx import plain
+from modelscan.formats.onnx import owner, plain
+from modelscan.formats.onnx.owner import Owner
 from modelscan.formats.onnx.reader import read
 from modelscan.limits import DEFAULT
 from modelscan.source import Bytes, Folder
@@ -36,12 +37,38 @@ def tensor(draw):
     return field(5, b"".join(fields) + field(9, payload))
 
 
+def setting(draw):
+    """An attribute of numbers or text, as many nodes have it, or one whose type is another than its value's, or none at all."""
+    name = field(1, draw.choice(("axis", "alpha", "value_ints", "", "ä")))
+    match draw.randrange(7):
+        case 0:
+            return name + field(3, draw.choice((0, 1))) + field(20, draw.choice((2, 2, 2, 7)))
+        case 1:
+            return name + field(8, draw.choice((1, 2))) + field(8, 3) + field(20, 7)
+        case 2:
+            return name + field(8, b"\x01\x02") + field(20, 7)
+        case 3:
+            return name + field(4, draw.choice(("same", b"\xff"))) + draw.choice((field(20, 3), b""))
+        case 4:
+            return name + field(20, draw.choice((1, 2, 3, 6, 7, 8)))
+        case 5:
+            return name + field(3, 1) + field(8, 1) + field(20, 2)
+        case _:
+            return name + field(21, "reference")
+
+
+def constant(draw):
+    """The tensor of a Constant, in nearly all cases as exporters write it."""
+    one = field(1, 2) + field(2, 1) + (field(8, "inner") if draw.random() < 0.3 else b"") + field(9, bytes(draw.choice((8, 8, 8, 7))))
+    return field(1, draw.choice(("value", "value", "value", "other"))) + field(5, one) + field(20, draw.choice((4, 4, 4, 4, 2)))
+
+
 def node(draw):
     """A node as exporters write it, or one with more than the short way takes, or longer than that."""
     names = [field(1, draw.choice((*NAMES, "x"))) for _ in range(draw.randrange(3))]
     outputs = [field(2, draw.choice((*NAMES, "y"))) for _ in range(draw.randrange(3))]
     fields = [*names, *outputs, field(3, draw.choice(NAMES)), field(4, draw.choice(("Relu", "Add", "Constant")))]
-    match draw.randrange(10):
+    match draw.randrange(14):
         case 0:
             draw.shuffle(fields)
         case 1:
@@ -52,6 +79,12 @@ def node(draw):
             fields.extend([field(5, field(1, f"a{number}") + field(3, 7) + field(20, 2)) for number in range(draw.choice((1, 2, 300)))])
         case 4:
             fields.append(field(9, field(1, "namespace") + field(2, ": Model/fc: Linear")))
+        case 5 | 6 | 7:
+            fields.extend([field(5, setting(draw)) for _ in range(draw.choice((1, 1, 2)))])
+            fields.extend([field(9, field(1, "namespace") + field(2, "n"))] * (draw.random() < 0.2))
+        case 8 | 9:
+            fields[-1] = field(4, "Constant")
+            fields.extend([field(5, constant(draw)) for _ in range(draw.choice((1, 1, 1, 2)))])
     return field(1, b"".join(fields))
 
 
@@ -80,6 +113,9 @@ def test_the_short_ways_tell_what_the_thorough_way_tells(seed, monkeypatch):
     limits = [replace(DEFAULT, **draw.choice(({}, {}, {"nodes": 20}, {"tensors": 9}))) for _ in files]
     short = list(map(told, files, limits))
     monkeypatch.setattr(plain, "_HEADS", 0)
+    monkeypatch.setattr(owner, "_SETTINGS", 0)
+    assert list(map(told, files, limits)) == short
+    monkeypatch.setattr(Owner, "_plain_tensor", lambda *_: None)
     assert list(map(told, files, limits)) == short
     monkeypatch.setattr(plain, "initializers", lambda reading, into, position, end, index: (position, index))
     monkeypatch.setattr(plain, "nodes", lambda reading, made, position, *_: position)

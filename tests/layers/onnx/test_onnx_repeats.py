@@ -215,6 +215,74 @@ def test_shapes_that_change_from_block_to_block_are_not_taken_from_one(tmp_path,
     assert_same(folded, whole)
 
 
+def branching(index, before, at_start=False):
+    """A block of which something goes out of the graph, too."""
+    nodes = [
+        node("Gemm", ["x" if at_start else before, f"w{index}"], [f"y{index}"], name=f"b{index}/fc"),
+        node("Reshape", [f"y{index}", "to"], [f"side{index}"], name=f"b{index}/side"),
+        node("Relu", [f"y{index}"], [f"z{index}"], name=f"b{index}/act"),
+    ]
+    return nodes, [floats(f"w{index}", 8, 8)], f"z{index}"
+
+
+@pytest.mark.parametrize("at_start", [False, True], ids=["chain", "fan-out"])
+@pytest.mark.parametrize("shape", [["N", 2, 4], None], ids=["declared", "undeclared"])
+@pytest.mark.parametrize("without", [None, 0, 5, COPIES - 1])
+def test_what_every_copy_gives_the_graph_is_told_for_all(without, shape, at_start, tmp_path, monkeypatch):
+    proto = chain(lambda index, before: branching(index, before, at_start), more=[ints("to", -1, 2, 4)])
+    given = [index for index in range(COPIES) if index != without]
+    proto.graph.output.extend([info(f"side{index}", shape) for index in given])
+    folded, whole = both(proto, tmp_path, monkeypatch)
+    assert (folded.graph.folded is not None) == (without in (None, COPIES - 1))
+    assert_same(folded, whole)
+    assert folded.facts["activations"]["peak_bytes"] >= len(given) * 8 * 4, "all outputs are alive at the end"
+
+
+def test_an_output_that_is_declared_otherwise_is_told(tmp_path, monkeypatch):
+    proto = chain(branching, more=[ints("to", -1, 2, 4)])
+    proto.graph.output.extend([info(f"side{index}", ["N", 2, 5 if index == 6 else 4]) for index in range(COPIES)])
+    folded, whole = both(proto, tmp_path, monkeypatch)
+    assert any(one.kind == "declared-shape" and one.tensor == "side6" for one in folded.observations)
+    assert_same(folded, whole)
+
+
+def scaling(index, before, op="Mul"):
+    """A block with numbers of its own in a Constant."""
+    values = np.random.default_rng(index).random(8).astype(np.float32)
+    nodes = [
+        node("Constant", [], [f"c{index}"], name=f"b{index}/c", value=numpy_helper.from_array(values)),
+        node(op, [before, f"c{index}"], [f"y{index}"], name=f"b{index}/op"),
+    ]
+    return nodes, [], f"y{index}"
+
+
+def test_constants_of_different_numbers_are_copies(tmp_path, monkeypatch):
+    folded, whole = both(chain(scaling), tmp_path, monkeypatch)
+    assert folded.graph.folded is not None
+    assert_same(folded, whole)
+    assert sum(layer.type == "Mul" for layer in folded.layers) == COPIES
+
+
+@pytest.mark.parametrize("decisive", [False, True])
+def test_constants_that_shapes_depend_on_are_compared(decisive, tmp_path, monkeypatch):
+    def resizing(index, before):
+        scale = 2.0 if decisive and index == 6 else 1.0
+        value = helper.make_tensor("", FLOAT, (2,), [1.0, scale])
+        nodes = [
+            node("Constant", [], [f"c{index}"], name=f"b{index}/c", value=value),
+            node("Resize", [before, "", f"c{index}"], [f"y{index}"], name=f"b{index}/op"),
+        ]
+        return nodes, [], f"y{index}"
+
+    proto = chain(resizing)
+    del proto.graph.output[0].type.tensor_type.shape.dim[:]
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    folded, whole = both(proto, tmp_path, monkeypatch)
+    assert (folded.graph.folded is None) == decisive
+    assert folded.graph.values[f"y{COPIES - 1}"].shape[1] == (16 if decisive else 8)
+    assert_same(folded, whole)
+
+
 def test_what_blocks_make_and_others_take_keeps_a_graph_whole(tmp_path, monkeypatch):
     proto = chain(dense)
     proto.graph.output.append(info("z5", ["N", 8]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelscan.layers.onnx.axes import Axes, broadcast
+from modelscan.layers.onnx.axes import Axes, around_each
 from modelscan.layers.onnx.catalogue.affine import plain_norm, scaled
 from modelscan.layers.onnx.catalogue.chains import PASSING
 from modelscan.layers.onnx.catalogue.common import run_time_scale
@@ -30,7 +30,7 @@ def prelu(site: Site) -> Found | None:
         channels = site.stored(Quantity("channels").activation(site.axis(0, 1), site.name(0)), 1, 0, "itself")
         found.drafts.append(Draft("slope", site.value(1), (extent(channels),)))
         return found
-    extents = broadcast_extents(site, 1, names)
+    extents = broadcast_extents(site, 1, site.value(0), axes, names)
     if axes is not None and len(view.shape) > len(axes):
         extents = extents[-len(axes) :]
     found.drafts.append(Draft("slope", site.value(1), extents))
@@ -51,12 +51,17 @@ def elementwise(site: Site) -> Found | None:
     if not held or not free or all(value in site.setting.inert for value in free):
         return None
     found = Found(site.call.node.op, site.call, output=site.output, inputs=free)
+    given = [place for place, value in enumerate(site.call.inputs) if value != NONE]
+    around = dict(zip(given, around_each([site.axes(place) for place in given]), strict=True))
+    roles: set[str] = set()
     for place in held:
         weight = is_weight(site, place) and not _is_mask(site, place)
         role = {"Where": ("condition", "if_true", "if_false")[place % 3]}.get(site.call.op) or _role(site, weight)
-        if any(draft.role == role for draft in found.drafts):
+        if role in roles:
             role = f"{role}_{place}"
-        found.drafts.append(Draft(role, site.value(place), broadcast_extents(site, place), counted=weight))
+        roles.add(role)
+        beside = site.value(given[given[0] == place]) if len(given) > 1 else NONE
+        found.drafts.append(Draft(role, site.value(place), broadcast_extents(site, place, beside, around[place]), counted=weight))
     if not any(draft.counted for draft in found.drafts):
         found.type = "Buffer"
         found.config = {"operator": site.call.node.op}
@@ -66,7 +71,13 @@ def elementwise(site: Site) -> Found | None:
 def _is_mask(site: Site, place: int) -> bool:
     """Whether attention scores are masked: one table for all heads, added right before the softmax. A learned bias has heads."""
     view = site.view(place)
-    if site.call.op != "Add" or view is None or len(view.shape) < 2 or any(size != 1 for size in view.shape[:-2]):
+    if (
+        site.call.op != "Add"
+        or len(site.call.inputs) != 2
+        or view is None
+        or len(view.shape) < 2
+        or any(size != 1 for size in view.shape[:-2])
+    ):
         return False
     after = site.only_user(site.output)
     while after is not None and after.op in PASSING and after.outputs:
@@ -96,13 +107,20 @@ def _name(shape: tuple[int, ...], back: int, around: Axes | None) -> str:
     return "length" if back == 2 and shape[-1] != 1 else f"size_{len(shape) - back + 1}"
 
 
-def broadcast_extents(site: Site, position: int, names: tuple[str, ...] = (), beside: tuple[int, ...] | None = None) -> tuple[Extent, ...]:
-    """The axes of a stored operand; each is 1 or as long as that of the other operands (`beside`, or all other inputs)."""
+def broadcast_extents(site: Site, position: int, beside: int, around: Axes | None, names: tuple[str, ...] = ()) -> tuple[Extent, ...]:
+    """The axes of a stored operand; each is 1 or as long as that of the other operands.
+
+    Args:
+        site: the call.
+        position: of the stored operand among its inputs.
+        beside: the value after which the others are named.
+        around: the shape that the others make together.
+        names: what the stored operand's axes are called; by their place if empty.
+    """
     view = site.view(position)
     shape = view.shape if view is not None else ()
-    others = [value for place, value in enumerate(site.call.inputs) if place != position and value != NONE] if beside is None else beside
-    around = _legacy(site, shape) if position == 1 and "broadcast" in site.call.node.attributes else None
-    around = around or broadcast([site.setting.shapes.of(value) for value in others])
+    if position == 1 and "broadcast" in site.call.node.attributes:
+        around = _legacy(site, shape) or around
     extents = []
     for back in range(len(shape), 0, -1):
         if shape[-back] == 1:
@@ -110,7 +128,7 @@ def broadcast_extents(site: Site, position: int, names: tuple[str, ...] = (), be
             continue
         size = Quantity(names[len(shape) - back] if names else _name(shape, back, around))
         if around is not None and back <= len(around) and around[-back].static != 1:
-            size.activation(around[-back], site.flow.names[others[0]])
+            size.activation(around[-back], site.flow.names[beside])
         site.stored(size, position, -back, "itself")
         site.wanted(size, site.output, -back)
         extents.append(extent(size))

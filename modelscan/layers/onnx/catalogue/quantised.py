@@ -82,7 +82,7 @@ def binary(site: Site) -> Found | None:
         return None
     other = site.value(3 - held[0])
     role = "shift" if site.call.node.op == "QLinearAdd" else "scale"
-    extents = broadcast_extents(site, held[0], beside=(other,))
+    extents = broadcast_extents(site, held[0], other, site.setting.shapes.of(other))
     found = Found(site.call.node.op, site.call, output=site.output, inputs=(other,) if other != NONE else ())
     found.drafts.append(Draft(role, site.value(held[0]), extents))
     return found

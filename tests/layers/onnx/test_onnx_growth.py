@@ -1,0 +1,186 @@
+"""The work that a graph takes grows with its size, not with the square of it, however it is made: a file of two megabytes that takes
+minutes is a way to stop a scanner. Lines that are run are counted, not seconds: the count is the same on every machine."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from onnx import helper
+
+import modelscan
+from modelscan import accounting, layers, repeats
+from modelscan.assemble import assemble
+from modelscan.formats import Artifact, ReadOptions
+from modelscan.formats import onnx as reader
+from modelscan.limits import DEFAULT
+from modelscan.report.table import View, render
+from modelscan.report.text import Style
+from modelscan.rules import Subject, judge
+from modelscan.source import Bytes, Folder
+from tests.layers.onnx.onnx_graphs import FLOAT, info, model, node, weight
+
+SMALL, TIMES, MOST = 40, 4, 5.2
+"""Operands of the small graph; the large one has so many times as many, and may take so many times as many lines."""
+OURS = str(Path(modelscan.__file__).parent)
+X, Y = [info("x", [1, 4])], [info("y", None)]
+
+
+@pytest.fixture(autouse=True)
+def fold_nothing(monkeypatch):
+    monkeypatch.setattr(repeats, "LEAST", 10**9)
+
+
+def weights(count, *dims):
+    return [weight(f"w{n}", *(dims or (4,))) for n in range(count)]
+
+
+def operands(op, *dims, domain="", **attributes):
+    """One node that takes all stored tensors."""
+    return lambda n: model([node(op, ["x", *(f"w{i}" for i in range(n))], ["y"], domain=domain, **attributes)], X, Y, weights(n, *dims))
+
+
+def values(op, **attributes):
+    """One node that takes what all others make."""
+    return lambda n: model(
+        [*(node("Relu", ["x"], [f"v{i}"]) for i in range(n)), node(op, [f"v{i}" for i in range(n)], ["y"], **attributes)], X, Y
+    )
+
+
+def the_same_operand(n):
+    return model([node("Sum", ["x", *["w"] * n], ["y"])], X, Y, [weight("w", 4)])
+
+
+def each(op, *dims, shared=False, chained=False, outputs=True):
+    """A node for each stored tensor, or for the one that they share, side by side or one behind the other."""
+
+    def made(n):
+        nodes = [node(op, [f"y{i - 1}" if chained and i else "x", "w0" if shared else f"w{i}"], [f"y{i}"]) for i in range(n)]
+        results = [info(f"y{i}", None) for i in range(n)] if outputs else Y
+        return model(nodes, X, results, weights(1 if shared else n, *dims))
+
+    return made
+
+
+def views(op, first, *dims, **attributes):
+    """A stored tensor on a long way to the one node that takes it."""
+
+    def made(n):
+        nodes = [node(op, [f"v{i}", *([f"w{i}"] if first else [])], [f"v{i + 1}"], **attributes) for i in range(n)]
+        return model([*nodes, node("MatMul", ["x", f"v{n}"], ["y"])], X, Y, [weight("v0", *dims), *(weights(n, *dims) if first else [])])
+
+    return made
+
+
+def pieces(n, few=3, of_few=False):
+    """A tensor put together of many, which a few take, or the other way round."""
+    parts, users = (few, n) if of_few else (n, few)
+    nodes = [
+        node("Concat", [f"w{i}" for i in range(parts)], ["all"], axis=0),
+        *(node("Add", ["x", "all"], [f"y{i}"]) for i in range(users)),
+    ]
+    return model(nodes, X, [info(f"y{i}", None) for i in range(users)], weights(parts, 1, 4))
+
+
+def parts(n):
+    nodes = [node("Split", ["w"], [f"p{i}" for i in range(n)], axis=0), *(node("Add", ["x", f"p{i}"], [f"y{i}"]) for i in range(n))]
+    return model(nodes, X, [info(f"y{i}", None) for i in range(n)], [weight("w", n, 4)], opset=13)
+
+
+def branches(n):
+    then = helper.make_graph([node("Sum", ["x", *(f"w{i}" for i in range(n))], ["a"])], "t", [], [info("a", None)])
+    other = helper.make_graph([node("Add", ["x", f"w{i}"], [f"b{i}"]) for i in range(n)], "e", [], [info("b0", None)])
+    return model([node("If", ["c"], ["y"], then_branch=then, else_branch=other)], [*X, info("c", [], 9)], Y, weights(n))
+
+
+def loop(n):
+    body = helper.make_graph(
+        [node("Identity", ["go"], ["on"]), *(node("Add", [f"a{i}", "x"], [f"b{i}"]) for i in range(n))],
+        "body",
+        [info("it", [], 7), info("go", [], 9), *(info(f"a{i}", None) for i in range(n))],
+        [info("on", [], 9), *(info(f"b{i}", None) for i in range(n))],
+    )
+    made = node("Loop", ["m", "", *(f"w{i}" for i in range(n))], [f"y{i}" for i in range(n)], body=body)
+    return model([made], [*X, info("m", [], 7)], [info(f"y{i}", None) for i in range(n)], weights(n, 1, 4))
+
+
+def calls(n, wide=False):
+    """A function with many arguments, or one that is called many times."""
+    names = [f"a{i}" for i in range(n if wide else 1)]
+    inner = helper.make_function("own", "F", ["x", *names], ["o"], [node("Sum", ["x", *names], ["o"])], [helper.make_opsetid("", 17)])
+    nodes = (
+        [node("F", ["x", *(f"w{i}" for i in range(n))], ["y"], domain="own")]
+        if wide
+        else [node("F", [f"y{i - 1}" if i else "x", f"w{i}"], [f"y{i}"], domain="own") for i in range(n)]
+    )
+    found = model(nodes, X, [info("y" if wide else f"y{n - 1}", None)], weights(n), domains=("own",))
+    found.functions.append(inner)
+    return found
+
+
+def attributes(n):
+    return model([node("Own", ["x"], ["y"], domain="own", **{f"a{i}": i for i in range(n)})], X, Y)
+
+
+def constants(n):
+    made = [node("Constant", [], [f"c{i}"], value=helper.make_tensor("", FLOAT, (4,), [float(i)] * 4)) for i in range(n)]
+    return model([*made, node("Sum", ["x", *(f"c{i}" for i in range(n))], ["y"])], X, Y)
+
+
+GRAPHS = {
+    **{op: operands(op) for op in ("Sum", "Max", "Min", "Mean")},
+    "Add, malformed": operands("Add", 1, 4),
+    "Concat": operands("Concat", 1, 4, axis=0),
+    "SequenceConstruct": operands("SequenceConstruct", 1, 4),
+    "an unknown operator": operands("Own", domain="own"),
+    "Sum of values": values("Sum"),
+    "Concat of values": values("Concat", axis=0),
+    "the same operand": the_same_operand,
+    "fan-out": each("Add"),
+    "fan-out that nobody takes": each("Add", outputs=False),
+    "fan-out of one tensor": each("MatMul", 4, 4, shared=True),
+    "chain": each("Add", chained=True),
+    "chain of one tensor": each("MatMul", 4, 4, shared=True, chained=True),
+    "chain of Concat": each("Concat", 1, 4, chained=True),
+    "Transpose on Transpose": views("Transpose", False, 4, 4),
+    "Identity on Identity": views("Identity", False, 4, 4),
+    "Add on Add of stored tensors": views("Add", True, 4, 4),
+    "pieces": pieces,
+    "few pieces, taken by many": lambda n: pieces(n, of_few=True),
+    "parts": parts,
+    "branches": branches,
+    "loop": loop,
+    "calls": calls,
+    "a wide function": lambda n: calls(n, wide=True),
+    "attributes": attributes,
+    "constants": constants,
+}
+
+
+def lines(proto):
+    """Lines of ours that are run from the file's bytes to the table."""
+    data = proto.SerializeToString()
+    count = 0
+
+    def line(frame, event, _):
+        nonlocal count
+        count += event == "line"
+        return line
+
+    def call(frame, event, _):
+        return line if frame.f_code.co_filename.startswith(OURS) else None
+
+    before = sys.gettrace()
+    sys.settrace(call)
+    try:
+        found = layers.derive(reader.read(Artifact("m.onnx", Bytes(data), Folder("."), ReadOptions()), DEFAULT), DEFAULT)
+        accounts = accounting.reconcile(found)
+        render(assemble("m", 1, found, accounts, judge(Subject("m", found.observations, found, accounts))), Style(100), View())
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS.keys())
+def test_work_grows_with_the_size_of_the_graph(make):
+    lines(make(2))  # what is made once
+    assert lines(make(TIMES * SMALL)) < MOST * lines(make(SMALL))
