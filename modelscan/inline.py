@@ -10,6 +10,7 @@ from typing import Any
 from modelscan.graph import Function, FunctionKey, Graph, Node, Reference, SparseTensor
 from modelscan.limits import Limits
 from modelscan.model import StoredTensor, TensorInfo
+from modelscan.naming import free
 
 Rename = Callable[[str], str]
 _DEPTH = 64
@@ -56,7 +57,7 @@ class _Inliner:
     def __init__(self, functions: Mapping[FunctionKey, Function], limit: int) -> None:
         self.functions = functions
         self.left = limit
-        self.calls: set[str] = set()
+        self.calls: dict[str, int] = {}
 
     def graph(self, graph: Graph, rename: Rename, path: str, bound: Mapping[str, Any], stack: tuple[FunctionKey, ...]) -> Graph:
         """A graph or body with its calls replaced and its names changed."""
@@ -93,15 +94,7 @@ class _Inliner:
                 yield one
             else:
                 self.left -= len(function.graph.nodes)
-                yield from self._call(one, function, self._unique(title), (*stack, key), scope)
-
-    def _unique(self, title: str) -> str:
-        count, name = 1, title
-        while name in self.calls:
-            count += 1
-            name = f"{title}#{count}"
-        self.calls.add(name)
-        return name
+                yield from self._call(one, function, free(title, self.calls, "#"), (*stack, key), scope)
 
     def _resolved(self, node: Node, title: str, rename: Rename, bound: Mapping[str, Any], stack: tuple[FunctionKey, ...]) -> Node:
         """A node with its new names, and references to attributes of the call replaced by their values."""

@@ -63,20 +63,17 @@ class Operation:
     name: str
     op: str
     inputs: tuple[str, ...] = ()
-    """As the file writes them, control dependencies (`^name`) last."""
+    """As the file writes them (`name`, `name:1`), without control dependencies."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Decoded when first looked at. A type is its canonical name (`float32`, `resource`), a shape a tuple (-1 is None) and an
     unknown rank None; int, float, bool, str (bytes when no UTF-8), `Constant`, `FunctionRef`, `Placeholder`, `Opaque`; a list is
     a tuple of these."""
     device: str = ""
+    controls: tuple[str, ...] = ()
+    """What has to have run before, as the file writes it (`^name`)."""
     offset: int | None = None
     """Where the node's message lies in the file."""
     nbytes: int = 0
-
-    @property
-    def data_inputs(self) -> tuple[str, ...]:
-        """The inputs without control dependencies."""
-        return tuple(one for one in self.inputs if not one.startswith("^"))
 
 
 @record(frozen=True, slots=True)

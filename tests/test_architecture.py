@@ -11,7 +11,7 @@ PACKAGE = ROOT / "modelscan"
 
 LEVELS = [
     {"records"},
-    {"_version", "errors", "limits", "dtypes", "formula"},
+    {"_version", "errors", "limits", "dtypes", "formula", "naming"},
     {"source", "model", "versions", "tables"},
     {"series"},
     {"graph", "topology", "program", "ledger", "mlflow", "wire", "values", "settings"},

@@ -104,11 +104,11 @@ class Reading:
 
     def unique(self, name: str) -> str:
         """The name, numbered if it was given before."""
-        if name not in self._names:
-            self._names[name] = 1
-            return name
-        self._names[name] += 1
-        return self.unique(f"{name}#{self._names[name]}")
+        while name in self._names:
+            self._names[name] += 1
+            name = f"{name}#{self._names[name]}"
+        self._names[name] = 1
+        return name
 
     def add(self, tensor: StoredTensor) -> StoredTensor:
         """Take a stored tensor into the model's list."""

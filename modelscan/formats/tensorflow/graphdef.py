@@ -36,7 +36,11 @@ def operation(wire: Wire, start: int, end: int, names: Names, seen: list[Observa
     if found is None:
         found = _walked(wire, start, end, names)
     name, op, inputs, device = found
-    return Operation(name, op, inputs, Attributes(wire, start, end, proto.NODE_ATTRIBUTE, seen), device, start, end - start)
+    controls: tuple[str, ...] = ()
+    if any(one.startswith("^") for one in inputs):
+        controls = tuple([one for one in inputs if one.startswith("^")])
+        inputs = tuple([one for one in inputs if not one.startswith("^")])
+    return Operation(name, op, inputs, Attributes(wire, start, end, proto.NODE_ATTRIBUTE, seen), device, controls, start, end - start)
 
 
 _SMALL = 16 * 1024

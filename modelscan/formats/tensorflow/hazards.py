@@ -90,7 +90,7 @@ class Walk:
                 continue
             found.add(name)
             node = self.nodes[name]
-            pending.extend(_node(one) for one in node.inputs)
+            pending.extend(_node(one) for one in (*node.inputs, *node.controls))
             called.extend(self._look(node, name, title, self.nodes, None))
         self._library(title, called, None)
 
@@ -200,7 +200,7 @@ def _node(value: str) -> str:
 
 def _path(node: Operation, place: int, around: Mapping[str, Operation]) -> tuple[str | None, str | None]:
     """The constant node that an input comes from, and its text."""
-    inputs = node.data_inputs
+    inputs = node.inputs
     if place >= len(inputs):
         return None, None
     value = inputs[place]
@@ -212,7 +212,7 @@ def _path(node: Operation, place: int, around: Mapping[str, Operation]) -> tuple
             tensor = one.attributes.get("value")
             texts = [text for text in (tensor.values or ()) if isinstance(text, str)] if isinstance(tensor, Constant) else []
             return one.name, ", ".join(texts[:3])
-        if one.op not in _PASSED_THROUGH or not one.data_inputs:
+        if one.op not in _PASSED_THROUGH or not one.inputs:
             return None, None
-        value = one.data_inputs[0]
+        value = one.inputs[0]
     return None, None

@@ -334,7 +334,7 @@ def _model(place: Place, reading: Reading, program: Program, tensors: tuple[Stor
 
 def _ends(graph: MetaGraph) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
     """Where a graph without signatures begins and ends: its placeholders, and the values that no operation takes."""
-    taken = {value.removeprefix("^").partition(":")[0] for one in graph.nodes for value in one.inputs}
+    taken = {value.removeprefix("^").partition(":")[0] for one in graph.nodes for value in (*one.inputs, *one.controls)}
     inputs = [one for one in graph.nodes if one.op in _PLACEHOLDERS]
     outputs = [one for one in graph.nodes if one.name not in taken and one.op not in _PLACEHOLDERS | _NO_RESULTS]
     return tuple(_end(one, ("dtype",), "shape") for one in inputs), tuple(_end(one, ("T", "dtype"), "_output_shapes") for one in outputs)

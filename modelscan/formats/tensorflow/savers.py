@@ -48,7 +48,7 @@ def saved(graph: MetaGraph, wire: Wire) -> Saved:
             if isinstance(called, FunctionRef) and called.name in graph.functions:
                 function = graph.functions[called.name]
                 inner = {node.name: node for node in function.nodes}
-                given = dict(zip((argument.name for argument in function.inputs), one.data_inputs, strict=False))
+                given = dict(zip((argument.name for argument in function.inputs), one.inputs, strict=False))
                 for node in function.nodes:
                     if node.op == SAVE:
                         _take(found, wire, node, inner, nodes, given)
@@ -64,7 +64,7 @@ def _take(
     given: Mapping[str, str] | None,
 ) -> None:
     """One `SaveV2`: its names, and the variables behind its values."""
-    inputs = save.data_inputs
+    inputs = save.inputs
     constant = around.get(_node(inputs[1])) if len(inputs) > 1 else None
     if constant is None:
         return
@@ -91,9 +91,9 @@ def _variable(value: str, around: Mapping[str, Operation], nodes: Mapping[str, O
             return None
         if node.op in VARIABLES:
             return node.name if given is None else None
-        if node.op not in _PASSED_THROUGH or not node.data_inputs:
+        if node.op not in _PASSED_THROUGH or not node.inputs:
             return None
-        value = node.data_inputs[0]
+        value = node.inputs[0]
     return None
 
 

@@ -12,6 +12,7 @@ from modelscan.layers.onnx.flow import NONE, Flow
 from modelscan.layers.onnx.site import Draft, Found, Setting
 from modelscan.layers.onnx.views import Piece, View, settled
 from modelscan.model import Claim, Kind, StoredTensor, WeightSpec
+from modelscan.naming import free
 
 ONE_TYPE = frozenset(
     words(
@@ -41,12 +42,12 @@ def _weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tu
     """The specs and claims of a layer."""
     specs: list[WeightSpec] = []
     claims: list[Claim] = []
-    roles: set[str] = set()
+    roles: dict[str, int] = {}
     wanted = _dtype(setting, found)
     for draft in found.drafts:
         view = draft.view or setting.views.get(draft.value)
         if view is None:
-            role = _unique(draft.role, roles)
+            role = free(draft.role, roles)
             dims = _dims(draft.extents, ())
             dtype = (draft.dtype or "float32") if draft.embedded else None
             specs.append(WeightSpec(role, dims, dtype=dtype, trainable=None, multiplied=draft.multiplied, embedded=draft.embedded))
@@ -54,12 +55,12 @@ def _weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tu
         view = settled(view, setting.flow)
         parted = len(view.pieces) > 1
         for number, piece in enumerate(view.pieces, start=1):
-            role = _unique(f"{draft.role}_{number}" if parted else draft.role, roles)
+            role = free(f"{draft.role}_{number}" if parted else draft.role, roles)
             dtype = draft.dtype or (wanted if view.dtype is not None and draft.counted else None)
             specs.append(_spec(setting, draft, view, piece, role, dtype))
             claims.append(_claim(setting.flow, piece, role, draft.counted, draft.value))
         for name, value in dict.fromkeys(view.extras) if view.extras else ():
-            role = _unique(f"{draft.role}_{name}", roles)
+            role = free(f"{draft.role}_{name}", roles)
             tensor = setting.flow.tensors[value]
             if tensor is not None:
                 learned = draft.counted and name == "factor" and tensor.elements > 1
@@ -87,14 +88,6 @@ def _unexplained(setting: Setting, found: Found) -> tuple[Claim, ...]:
         for piece in view.pieces if view is not None else ():
             claims.append(_claim(setting.flow, piece, None, draft.counted, draft.value))
     return tuple(claims)
-
-
-def _unique(role: str, taken: set[str]) -> str:
-    name, number = role, 2
-    while name in taken:
-        name, number = f"{role}_{number}", number + 1
-    taken.add(name)
-    return name
 
 
 def _spec(setting: Setting, draft: Draft, view: View, piece: Piece, role: str, dtype: str | None) -> WeightSpec:

@@ -16,7 +16,7 @@ def _reduced(flow: Flow, call: Call, found: dict[int, View]) -> View | None:
     kept = bool(call.integer("keepdims", 1))
     shape = tuple(1 if axis in front else size for axis, size in enumerate(view.shape) if kept or axis not in front)
     extras = (*view.extras, *(("factor", piece.value) for piece in view.pieces))
-    return View(shape, (), extras, (*view.path, call.op), None)
+    return View(shape, (), extras, view.dequantised, None)
 
 
 def _expand(flow: Flow, call: Call, found: dict[int, View]) -> View | None:
@@ -37,7 +37,7 @@ def _product(_: Flow, call: Call, found: dict[int, View]) -> View | None:
         return None
     extras = (*left.extras, *right.extras, *(("factor", piece.value) for piece in (*left.pieces, *right.pieces)))
     return View(
-        (*left.shape[:-1], *(right.shape[:-2] + right.shape[-1:] if len(right.shape) > 1 else ())), (), extras, (*left.path, call.op), None
+        (*left.shape[:-1], *(right.shape[:-2] + right.shape[-1:] if len(right.shape) > 1 else ())), (), extras, left.dequantised, None
     )
 
 

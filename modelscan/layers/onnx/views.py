@@ -15,6 +15,8 @@ from modelscan.layers.onnx.flow import NONE, SCOPE, Call, Flow
 Sizes = tuple[int, ...]
 MAX_PIECES = 256
 """A view of more pieces than this is followed no further; the tensors then belong to the operator that joins them."""
+MAX_EXTRAS = 512
+"""As many other tensors may belong to one."""
 QUANTISED = ("DequantizeLinear", "com.microsoft:DequantizeLinear")
 
 
@@ -43,8 +45,8 @@ class View(NamedTuple):
     pieces: tuple[Piece, ...]
     extras: tuple[tuple[str, int], ...] = ()
     """Stored values that belong to it without being its elements: (`scale`, value), (`zero_point`, value)."""
-    path: tuple[str, ...] = ()
-    """The operators between the store and this value."""
+    dequantised: bool = False
+    """Whether it was made out of quantised numbers."""
     dtype: str | None = None
     """Element type of the stored tensor if nothing on the way changed it."""
 
@@ -55,7 +57,7 @@ class View(NamedTuple):
 
     def then(self, op: str, shape: Sizes, pieces: tuple[Piece, ...]) -> View:
         """The view after one more operator."""
-        return self._replace(shape=shape, pieces=pieces, path=(*self.path, op))
+        return self._replace(shape=shape, pieces=pieces, dequantised=self.dequantised or "Dequantize" in op)
 
 
 def stored_views(flow: Flow) -> dict[int, View]:
@@ -82,7 +84,7 @@ def follow(flow: Flow, call: Call, found: dict[int, View]) -> None:
         return
     step = STEPS.get(call.op)
     view: View | None = step(flow, call, found) if step is not None else None
-    if view is not None and len(view.pieces) <= MAX_PIECES and call.outputs[0] != NONE:
+    if view is not None and len(view.pieces) <= MAX_PIECES and len(view.extras) <= MAX_EXTRAS and call.outputs[0] != NONE:
         found.setdefault(call.outputs[0], view)
 
 
@@ -288,7 +290,7 @@ def _concat(_: Flow, call: Call, found: dict[int, View]) -> View | None:
         at += part.shape[axis]
     shape = tuple(at if n == axis else size for n, size in enumerate(parts[0].shape))
     extras = tuple(extra for part in parts for extra in part.extras)
-    joined = View(shape, _merged(pieces, axis), extras, (*parts[0].path, "Concat"), parts[0].dtype)
+    joined = View(shape, _merged(pieces, axis), extras, parts[0].dequantised, parts[0].dtype)
     return joined if all(part.dtype == joined.dtype for part in parts) else joined._replace(dtype=None)
 
 
@@ -337,7 +339,7 @@ def _combined(_: Flow, call: Call, found: dict[int, View]) -> View | None:
             extras.extend(("factor", piece.value) for piece in part.pieces)
         extras.extend(part.extras)
     own = {piece.value for piece in pieces}
-    return View(main.shape, tuple(pieces), tuple(one for one in extras if one[1] not in own), (*main.path, call.op), None)
+    return View(main.shape, tuple(pieces), tuple(one for one in extras if one[1] not in own), main.dequantised, None)
 
 
 def _join(_: Flow, call: Call, found: dict[int, View]) -> View | None:
@@ -348,7 +350,7 @@ def _join(_: Flow, call: Call, found: dict[int, View]) -> View | None:
         return None
     pieces = dict.fromkeys(piece for part in known for piece in part.pieces)
     extras = dict.fromkeys(extra for part in known for extra in part.extras)
-    return View(known[0].shape, tuple(pieces), tuple(extras), (*known[0].path, "If"), known[0].dtype)
+    return View(known[0].shape, tuple(pieces), tuple(extras), known[0].dequantised, known[0].dtype)
 
 
 STEPS: dict[str, Callable[[Flow, Call, dict[int, View]], View | None]] = {

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from modelscan.layers.tensorflow.trace import HANDED_ON, LAID_OUT, Use
 from modelscan.layers.tensorflow.weights import NORMS, PRODUCTS, SUMS, Weight
+from modelscan.naming import free
 from modelscan.program import Operation
 
 _CELL = re.compile(r"(?:^|_)cell(?:_\d+)?$")
@@ -44,13 +45,12 @@ def grouped(weights: Sequence[Weight]) -> list[Group]:
     for scope, members in by_scope.items():
         found.extend(_split(scope, members))
     found.sort(key=lambda one: one.first)
-    names: set[str] = set()
+    names: dict[str, int] = {}
     outer = {"/".join(parts[:depth]) for one in found for parts in (one.path.split("/"),) for depth in range(1, min(len(parts), _DEEPEST))}
     for group in found:
         if group.path in outer and len(group.weights) == 1:  # a weight of the scope that other layers lie in
             group.path = f"{group.path}/{group.weights[0].word}"
-        group.path = _unique(group.path or group.weights[0].word, names)
-        names.add(group.path)
+        group.path = free(group.path or group.weights[0].word, names, first=1)
     return found
 
 
@@ -175,7 +175,8 @@ def product_before(use: Use) -> Operation | None:
     """The product whose result a bias is added to, the nearest one where several are summed."""
     if use.op not in SUMS:
         return None
-    pending = deque(use.body.producer(reference) for place, reference in enumerate(use.node.data_inputs) if place != use.place)
+    beside = (reference for place, reference in enumerate(use.node.inputs[: _NEAR + 1]) if place != use.place)
+    pending = deque(map(use.body.producer, beside))
     for _ in range(_NEAR):
         node = pending.popleft() if pending else None
         if node is None:
@@ -185,14 +186,7 @@ def product_before(use: Use) -> Operation | None:
         if node.op in PRODUCTS:
             return node
         if node.op in SUMS:
-            pending.extend(use.body.producer(reference) for reference in node.data_inputs)
-        elif (node.op in HANDED_ON or node.op in LAID_OUT) and node.data_inputs:
-            pending.append(use.body.producer(node.data_inputs[0]))
+            pending.extend(map(use.body.producer, node.inputs[:_NEAR]))
+        elif (node.op in HANDED_ON or node.op in LAID_OUT) and node.inputs:
+            pending.append(use.body.producer(node.inputs[0]))
     return None
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    found, number = name, 1
-    while found in taken:
-        found, number = f"{name}_{number}", number + 1
-    return found

@@ -16,6 +16,7 @@ from modelscan.layers.tensorflow.grouping import Group, product_before
 from modelscan.layers.tensorflow.trace import LAID_OUT, Use
 from modelscan.layers.tensorflow.weights import LOOKUPS, NORMS, PRODUCTS, Weight
 from modelscan.model import Claim, Layer, WeightSpec
+from modelscan.naming import free
 
 _AXES: dict[int, tuple[str, ...]] = {
     0: (),
@@ -93,17 +94,11 @@ def recognised(group: Group) -> Draft | None:
             return None
         first = next(use for one in group.weights for use in one.uses)
         found = Draft(_operation(first.op), use=first, positions=1)
+    roles = dict.fromkeys(found.roles.values(), 2)
     for one in group.weights:
         if id(one) not in found.dims:
-            found.add(one, _free(one.part, found.roles), sizes(one))
+            found.add(one, free(one.part, roles), sizes(one))
     return found
-
-
-def _free(word: str, roles: Mapping[int, str]) -> str:
-    name, number = word, 2
-    while name in roles.values():
-        name, number = f"{word}_{number}", number + 1
-    return name
 
 
 def _operation(op: str) -> str:
@@ -276,7 +271,7 @@ def _dense(found: Draft, kernel: Weight, use: Use) -> list[Dim]:
     inputs, units = size("inputs", kernel, 1 if turned else 0), size("units", kernel, 0 if turned else 1)
     found.type = "Dense"
     found.add(kernel, "kernel", (units, inputs) if turned else (inputs, units), multiplied=True)
-    before = use.body.producer(use.node.data_inputs[0])
+    before = use.body.producer(use.node.inputs[0])
     result = use.result
     if not use.body.looped and (before is None or before.op not in LAID_OUT) and result is not None and len(result) == 2:
         found.positions = 1
@@ -355,7 +350,8 @@ def as_layer(group: Group, draft: Draft | None, name: str, depth: int, path: str
     if draft is None:
         claims = tuple(Claim(one.tensor, f"{one.scope}/{one.part}".lstrip("/"), trainable=one.trainable) for one in group.weights)
         return Layer(name, path, "?", depth, claims=claims, extra_macs=None)
-    ordered = [one for key in draft.dims for one in group.weights if id(one) == key]
+    weights = {id(one): one for one in group.weights}
+    ordered = [weights[key] for key in draft.dims if key in weights]
     specs = tuple(
         WeightSpec(draft.roles[id(one)], draft.dims[id(one)], trainable=one.trainable, key=one.name, multiplied=id(one) in draft.multiplied)
         for one in ordered

@@ -88,7 +88,7 @@ class Use:
 
     def shape(self, place: int) -> Shape | None:
         """The shape that the file states of one of the operation's inputs."""
-        inputs = self.node.data_inputs
+        inputs = self.node.inputs
         return stated(self.body, inputs[place]) if 0 <= place < len(inputs) else None
 
     @property
@@ -158,7 +158,7 @@ class Trace:
                 raise LimitExceeded("inlined_nodes", self.steps, self.limits.inlined_nodes)
             if node.op in HANDED_ON or node.op in _PLUMBING:
                 continue
-            taken = [self.origin(body, reference) for reference in node.data_inputs]
+            taken = [self.origin(body, reference) for reference in node.inputs]
             if not any(taken):
                 continue
             if node.op in _CALLS or node.op in self.graph.functions:
@@ -204,7 +204,7 @@ class Trace:
                 return stored if stored in self.constants else None
             if node.op not in HANDED_ON and node.op not in LAID_OUT:
                 return None
-            inputs = node.data_inputs
+            inputs = node.inputs
             if not inputs:
                 return None
             reference = inputs[1] if node.op == "Split" and len(inputs) > 1 else inputs[0]

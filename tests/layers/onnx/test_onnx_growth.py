@@ -1,27 +1,14 @@
 """The work that a graph takes grows with its size, not with the square of it, however it is made: a file of two megabytes that takes
 minutes is a way to stop a scanner. Lines that are run are counted, not seconds: the count is the same on every machine."""
 
-import sys
-from pathlib import Path
-
 import pytest
 from onnx import helper
 
-import modelscan
-from modelscan import accounting, layers, repeats
-from modelscan.assemble import assemble
-from modelscan.formats import Artifact, ReadOptions
-from modelscan.formats import onnx as reader
-from modelscan.limits import DEFAULT
-from modelscan.report.table import View, render
-from modelscan.report.text import Style
-from modelscan.rules import Subject, judge
-from modelscan.source import Bytes, Folder
+from modelscan import repeats
+from modelscan.layers.onnx import views as static
+from tests.growth import assert_in_proportion
 from tests.layers.onnx.onnx_graphs import FLOAT, info, model, node, weight
 
-SMALL, TIMES, MOST = 40, 4, 5.2
-"""Operands of the small graph; the large one has so many times as many, and may take so many times as many lines."""
-OURS = str(Path(modelscan.__file__).parent)
 X, Y = [info("x", [1, 4])], [info("y", None)]
 
 
@@ -61,12 +48,17 @@ def each(op, *dims, shared=False, chained=False, outputs=True):
     return made
 
 
-def views(op, first, *dims, **attributes):
+def views(op, first, *dims, others=(4, 4), **attributes):
     """A stored tensor on a long way to the one node that takes it."""
 
     def made(n):
         nodes = [node(op, [f"v{i}", *([f"w{i}"] if first else [])], [f"v{i + 1}"], **attributes) for i in range(n)]
-        return model([*nodes, node("MatMul", ["x", f"v{n}"], ["y"])], X, Y, [weight("v0", *dims), *(weights(n, *dims) if first else [])])
+        return model(
+            [*nodes, node("MatMul", ["x", f"v{n}"], ["y"])],
+            X,
+            Y,
+            [weight("v0", *dims), *([weight(f"w{i}", *others) for i in range(n)] if first else [])],
+        )
 
     return made
 
@@ -103,18 +95,23 @@ def loop(n):
     return model([made], [*X, info("m", [], 7)], [info(f"y{i}", None) for i in range(n)], weights(n, 1, 4))
 
 
-def calls(n, wide=False):
+def calls(n, wide=False, name=None):
     """A function with many arguments, or one that is called many times."""
     names = [f"a{i}" for i in range(n if wide else 1)]
     inner = helper.make_function("own", "F", ["x", *names], ["o"], [node("Sum", ["x", *names], ["o"])], [helper.make_opsetid("", 17)])
     nodes = (
         [node("F", ["x", *(f"w{i}" for i in range(n))], ["y"], domain="own")]
         if wide
-        else [node("F", [f"y{i - 1}" if i else "x", f"w{i}"], [f"y{i}"], domain="own") for i in range(n)]
+        else [node("F", [f"y{i - 1}" if i else "x", f"w{i}"], [f"y{i}"], name, domain="own") for i in range(n)]
     )
     found = model(nodes, X, [info("y" if wide else f"y{n - 1}", None)], weights(n), domains=("own",))
     found.functions.append(inner)
     return found
+
+
+def named_alike(n):
+    nodes = [node("Add", [f"y{i - 1}" if i else "x", f"w{i}"], [f"y{i}"], name="same/same") for i in range(n)]
+    return model(nodes, X, [info(f"y{n - 1}", None)], weights(n))
 
 
 def attributes(n):
@@ -143,44 +140,32 @@ GRAPHS = {
     "chain of Concat": each("Concat", 1, 4, chained=True),
     "Transpose on Transpose": views("Transpose", False, 4, 4),
     "Identity on Identity": views("Identity", False, 4, 4),
-    "Add on Add of stored tensors": views("Add", True, 4, 4),
     "pieces": pieces,
     "few pieces, taken by many": lambda n: pieces(n, of_few=True),
     "parts": parts,
     "branches": branches,
     "loop": loop,
     "calls": calls,
+    "calls of one name": lambda n: calls(n, name="same"),
+    "tensors of one name": lambda n: model([node("Add", ["x", "w"], ["y"])], X, Y, [weight("w", 4) for _ in range(n)]),
+    "nodes of one name": named_alike,
     "a wide function": lambda n: calls(n, wide=True),
     "attributes": attributes,
     "constants": constants,
 }
 
 
-def lines(proto):
-    """Lines of ours that are run from the file's bytes to the table."""
-    data = proto.SerializeToString()
-    count = 0
+def in_proportion(make, tmp_path):
+    assert_in_proportion(lambda path, parts: path.write_bytes(make(parts).SerializeToString()), tmp_path, ".onnx")
 
-    def line(frame, event, _):
-        nonlocal count
-        count += event == "line"
-        return line
 
-    def call(frame, event, _):
-        return line if frame.f_code.co_filename.startswith(OURS) else None
-
-    before = sys.gettrace()
-    sys.settrace(call)
-    try:
-        found = layers.derive(reader.read(Artifact("m.onnx", Bytes(data), Folder("."), ReadOptions()), DEFAULT), DEFAULT)
-        accounts = accounting.reconcile(found)
-        render(assemble("m", 1, found, accounts, judge(Subject("m", found.observations, found, accounts))), Style(100), View())
-    finally:
-        sys.settrace(before)
-    return count
+@pytest.mark.parametrize("dims", [(), (1,), (4, 4)], ids=["scalars", "vectors", "matrices"])
+def test_what_is_put_together_step_by_step_is_followed_so_far(dims, tmp_path, monkeypatch):
+    monkeypatch.setattr(static, "MAX_PIECES", 8)
+    monkeypatch.setattr(static, "MAX_EXTRAS", 8)
+    in_proportion(views("Mul", True, 4, 4, others=dims), tmp_path)
 
 
 @pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS.keys())
-def test_work_grows_with_the_size_of_the_graph(make):
-    lines(make(2))  # what is made once
-    assert lines(make(TIMES * SMALL)) < MOST * lines(make(SMALL))
+def test_work_grows_with_the_size_of_the_graph(make, tmp_path):
+    in_proportion(make, tmp_path)

@@ -98,7 +98,7 @@ def _as_bias(site: Site, draft: Draft, view: View, units: Quantity, place: tuple
     if not reshaped or len(view.pieces) != 1 or view.elements < 2 or sizes != view.shape or not whole or whole[-1].static != view.elements:
         return None
     only = view.pieces[0]
-    draft.view = View((view.elements,), (only._replace(start=(0,), extent=(view.elements,)),), view.extras, view.path)
+    draft.view = View((view.elements,), (only._replace(start=(0,), extent=(view.elements,)),), view.extras, view.dequantised)
     draft.extents = (extent(units),)
     units.stored(view.elements, "bias length", only.value)
     return draft

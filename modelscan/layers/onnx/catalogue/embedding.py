@@ -42,7 +42,7 @@ def is_weight(site: Site, position: int) -> bool:
     view = site.view(position)
     if view is None or (site.flow.kinds and all(site.flow.kinds.get(piece.value) in FIXED for piece in view.pieces)):
         return False
-    if any("Dequantize" in step for step in view.path):
+    if view.dequantised:
         return True
     tensor = site.flow.tensors[view.pieces[0].value] if view.pieces else None
     return tensor is not None and (dtypes.is_float(tensor.dtype) or tensor.dtype.startswith("complex"))
