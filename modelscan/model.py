@@ -99,6 +99,12 @@ class StoredTensor:
         """Product of the dimensions."""
         return prod(self.shape)
 
+    def of_kind(self, kind: Kind) -> StoredTensor:
+        """The same tensor, told to be of another kind; not by `replace`, since a large model has a hundred thousand."""
+        if self.kind is kind:
+            return self
+        return StoredTensor(self.name, self.shape, self.dtype, self.nbytes, self.file, self.offset, kind, self.encoding)
+
 
 FLOATING = "floating"
 """As a spec's dtype: any floating-point type will do."""

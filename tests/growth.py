@@ -18,7 +18,7 @@ SMALL, TIMES, MOST = 50, 4, 5.2
 """Parts of the small file; the large one has so many times as many, and may take so many times as many lines."""
 A_PART = 40
 """Lines of one function for each part that do not matter: some are run for large files only."""
-ROOM, ROOMS, MOST_ROOM = 100, 8, 12
+ROOM, ROOMS, MOST_ROOM = 100, 8, 16
 """The same of memory: it grows in steps, so the files are further apart."""
 OURS = str(Path(modelscan.__file__).parent)
 

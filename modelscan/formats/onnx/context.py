@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,9 @@ Extent = tuple[int, int]
 
 TensorType = tuple[tuple[int, ...], str | None, int, int | None, Kind]
 """Dimensions, element type (None if it or they are impossible), elements, bytes when dense, and what it is for."""
+Layout = tuple[Callable[[bytes, int], tuple[bytes, ...]], tuple[bytes, ...], int, int, int]
+"""What takes such a node apart into the heads of its fields, tag and length, and what they hold, by turns; what these heads are; how many
+of the fields are inputs, how many inputs and outputs; which one is the operator."""
 PlainType = tuple[tuple[int, ...], str, int, Kind]
 """Dimensions, element type, bytes, and what it is for, of a tensor of which there is nothing to tell."""
 
@@ -53,6 +56,8 @@ class Reading:
     heads: dict[bytes, tuple[PlainType, bytes]] = field(default_factory=dict)
     """What the bytes of plain tensors before their name tell (dimensions, element type, bytes, what it is for), and the bytes that come
     between name and payload then."""
+    layouts: dict[int, list[Layout]] = field(default_factory=dict)
+    """How the fields of plain nodes lie, by the bytes of their messages."""
     settings: dict[tuple[bytes, ...], Mapping[str, Any]] = field(default_factory=dict)
     """What attributes that are numbers and texts say, by the bytes of all attributes of a node."""
     external: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)

@@ -7,11 +7,12 @@ is left untouched to the thorough way (`structure`), which tells what is wrong w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from struct import Struct
 from types import MappingProxyType
 from typing import Any
 
 from modelscan.errors import UnreadableFile
-from modelscan.formats.onnx.context import Extent, PlainType, Reading
+from modelscan.formats.onnx.context import Extent, Layout, PlainType, Reading
 from modelscan.formats.onnx.proto import (
     GRAPH_INITIALIZER,
     GRAPH_NODE,
@@ -42,6 +43,7 @@ Tables = tuple[dict[str, StoredTensor], dict[str, StoredTensor], str]
 
 Part = tuple[int, int, int]
 """A field of a node that is no name: its tag, and where its message begins and ends in the bytes at hand."""
+Parts = tuple[str, str, list[str], list[str], list[Part]]
 
 _BARE = NOTHING, NOTHING, NOTHING
 _NODE, _INITIALIZER = GRAPH_NODE << 3 | LENGTH, GRAPH_INITIALIZER << 3 | LENGTH
@@ -52,6 +54,10 @@ _WORDS, _MESSAGES = frozenset((_INPUT, _OUTPUT, _OP)), frozenset((_ATTRIBUTE, _M
 _DIM, _CODE, _TENSOR_NAME, _RAW = TENSOR_DIMS << 3, TENSOR_TYPE << 3, TENSOR_NAME << 3 | LENGTH, TENSOR_RAW << 3 | LENGTH
 """Tags of the fields of such a tensor; its dimensions stand one by one."""
 _NAME_THEN_RAW = bytes((_TENSOR_NAME, _RAW))
+_LAYOUTS = 3
+"""Ways in which the fields of nodes of one size lie that are remembered."""
+_NEVER: Layout = Struct("").unpack_from, (b"",), 0, 0, 0
+"""In the place of one that is not looked for: what has metadata, or its fields in another order."""
 _HEADS = 4096
 """Different beginnings of tensors that are remembered."""
 _LONGEST_HEAD = 64
@@ -64,12 +70,12 @@ _BEFORE = 12
 """Bytes of a tag and a length."""
 
 
-def nodes(reading: Reading, made: list[Node], position: int, end: int, rest: Rest) -> int:  # noqa: C901, PLR0912 - one loop, on purpose
+def nodes(reading: Reading, made: list[Node], position: int, end: int, rest: Rest) -> int:
     """Reads the nodes that follow one another from `position` on, in a message that ends at `end`, as long as they are plain.
 
     Returns where the first field begins that is something else. Raises what `rest` raises; that node is left out.
     """
-    wire, texts, most = reading.wire, reading.texts, reading.limits.nodes
+    wire, layouts, most = reading.wire, reading.layouts, reading.limits.nodes
     data, at, stop, base = b"", 0, 0, position
     while reading.nodes < most:
         if stop - at < _NODE_BYTES and base + stop < end:
@@ -82,56 +88,100 @@ def nodes(reading: Reading, made: list[Node], position: int, end: int, rest: Res
         size, at = data[at + 1], at + 2
         if size > 127:
             size, at = size + (data[at] << 7) - 128, at + 1
-        finish = at + size
-        if finish > stop or size > _NODE_BYTES:  # longer lengths have more bytes than two
+        if at + size > stop or size > _NODE_BYTES:  # longer lengths have more bytes than two
             return base + begin
-        name = op = ""
-        inputs: list[str] = []
-        outputs: list[str] = []
-        more: list[Part] = []
-        try:
-            while at < finish:
-                tag, length = data[at], data[at + 1]
-                start = at + 2
-                if length > 127:
-                    length, start = varint(data, start, length)
-                    if length > reading.limits.name_bytes:
-                        return base + begin
-                at = start + length
-                if tag in _WORDS:
-                    piece = data[start:at]
-                    word = texts.get(piece)
-                    if word is None:
-                        word = texts[piece] = piece.decode()
-                    if tag == _INPUT:
-                        inputs.append(word)
-                    elif tag == _OUTPUT:
-                        outputs.append(word)
-                    else:
-                        op = word
-                elif tag == _NAME:
-                    name = data[start:at].decode()
-                elif tag in _MESSAGES and length:
-                    more.append((tag, start, at))
-                else:
-                    return base + begin
-        except (IndexError, UnicodeDecodeError, UnreadableFile):
-            return base + begin
-        if at != finish:
-            return base + begin
-        reading.nodes += 1
-        known = _settings(reading, data, more, op) if more else _BARE
-        plain, graphs, notes = known or rest(_extents(base, more), (name, op, ""), outputs, len(made))
-        made.append(Node(name, op, "", tuple(inputs), tuple(outputs), plain, graphs, notes, "", base + finish - size, size))
+        node = _like_before(reading, data, at, size, base) if size in layouts else None
+        if node is None:
+            parts = _parts(reading, data, at, at + size)
+            if parts is None:
+                return base + begin
+            _remember(layouts, data, at, at + size)
+            name, op, inputs, outputs, more = parts
+            reading.nodes += 1
+            plain, graphs, notes = rest(_extents(base, more), (name, op, ""), outputs, len(made)) if more else _BARE
+            node = Node(name, op, "", tuple(inputs), tuple(outputs), plain, graphs, notes, "", base + at, size)
+        else:
+            reading.nodes += 1
+        made.append(node)
+        at += size
     return base + at
 
 
-def _settings(reading: Reading, data: bytes, parts: list[Part], op: str) -> Held | None:
-    """What a node has that another one had before it: the same attributes, numbers and texts all of them."""
-    if op == "Constant":  # to which they are a stored tensor
+def _parts(reading: Reading, data: bytes, at: int, end: int) -> Parts | None:
+    """Name, operator, inputs, outputs and the rest of a plain node, field by field; None for any other."""
+    texts, name, op = reading.texts, "", ""
+    inputs: list[str] = []
+    outputs: list[str] = []
+    more: list[Part] = []
+    try:
+        while at < end:
+            tag, length = data[at], data[at + 1]
+            start = at + 2
+            if length > 127:
+                length, start = varint(data, start, length)
+                if length > reading.limits.name_bytes:
+                    return None
+            at = start + length
+            if tag in _WORDS:
+                piece = data[start:at]
+                word = texts.get(piece)
+                if word is None:
+                    word = texts[piece] = piece.decode()
+                if tag == _INPUT:
+                    inputs.append(word)
+                elif tag == _OUTPUT:
+                    outputs.append(word)
+                else:
+                    op = word
+            elif tag == _NAME:
+                name = data[start:at].decode()
+            elif tag in _MESSAGES and length:
+                more.append((tag, start, at))
+            else:
+                return None
+    except (IndexError, UnicodeDecodeError, UnreadableFile):
         return None
-    known = reading.settings.get(tuple([data[start:end] if tag == _ATTRIBUTE else b"" for tag, start, end in parts]))
-    return None if known is None else (known, NOTHING, NOTHING)
+    return (name, op, inputs, outputs, more) if at == end else None
+
+
+def _like_before(reading: Reading, data: bytes, at: int, size: int, base: int) -> Node | None:
+    """The node at `at` if its fields lie as those of one of its size before did, and its attributes are known; None for any other."""
+    texts, text = reading.texts, reading.text
+    for unpack, heads, inputs, outputs, last in reading.layouts[size]:
+        parts = unpack(data, at)
+        if parts[::2] != heads:
+            continue
+        words = parts[1::2]
+        op = text(words[last])
+        settings = NOTHING
+        if len(words) > last + 1:
+            known = None if op == "Constant" else reading.settings.get(words[last + 1 :])  # that one's are a stored tensor
+            if known is None:
+                return None
+            settings = known
+        names = [texts.get(word) or text(word) for word in words[:outputs]]
+        name = words[outputs].decode("utf-8", "backslashreplace") if last > outputs else ""
+        return Node(name, op, "", tuple(names[:inputs]), tuple(names[inputs:]), settings, NOTHING, NOTHING, "", base + at, size)
+    return None
+
+
+def _remember(layouts: dict[int, list[Layout]], data: bytes, start: int, end: int) -> None:
+    """Keeps how the fields of the plain node in `data[start:end]` lie, unless enough of its size are known."""
+    known = layouts.setdefault(end - start, [])
+    if len(known) == _LAYOUTS:
+        return
+    heads: list[bytes] = []
+    form = "="
+    at = start
+    while at < end:
+        length, begin = varint(data, at + 2, data[at + 1])
+        heads.append(data[at:begin])
+        form += f"{begin - at}s{length}s"
+        at = begin + length
+    tags = [head[0] for head in heads]
+    inputs, outputs, last = tags.count(_INPUT), tags.count(_INPUT) + tags.count(_OUTPUT), len(tags) - tags.count(_ATTRIBUTE) - 1
+    as_written = tags == sorted(tags) and tags[outputs : last + 1] in ([_NAME, _OP], [_OP])
+    known.append((Struct(form).unpack_from, tuple(heads), inputs, outputs, last) if as_written else _NEVER)
 
 
 def _extents(base: int, parts: list[Part]) -> tuple[list[Extent], list[Extent]]:

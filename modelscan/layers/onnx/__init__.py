@@ -21,7 +21,6 @@ from modelscan.layers.onnx import (
     shape_rules_norms,
     shape_rules_scopes,
 )
-from modelscan.layers.onnx.build import of_kind
 from modelscan.layers.onnx.cost import activations
 from modelscan.layers.onnx.demands import Demands
 from modelscan.layers.onnx.flow import flatten
@@ -36,6 +35,8 @@ from modelscan.model import Kind, Layer, Model, Observation
 from modelscan.records import record
 from modelscan.repeats import MARK, Fold, copy_of
 from modelscan.series import claimed
+
+WEIGHT, CONSTANT = Kind.WEIGHT, Kind.CONSTANT
 
 __all__ = [
     "catalogue",
@@ -70,11 +71,11 @@ def derive(model: Model, limits: Limits) -> Model:
     made = None if fold is None else _of_fold(fold, model, limits)
     if made is None:
         made = _derived(inline(graph, limits), model.observations, limits)
-    weights = {one.name for one in claimed(made.layers) if one.kind is Kind.WEIGHT}  # in an ONNX file, names are unique
+    weights = {one.name for one in claimed(made.layers) if one.kind is WEIGHT}  # in an ONNX file, names are unique
     return replace(
         model,
         layers=made.layers,
-        tensors=tuple([of_kind(one, one.name in weights) for one in model.tensors]),
+        tensors=tuple([one.of_kind(WEIGHT if one.name in weights else CONSTANT) for one in model.tensors]),
         observations=model.observations + made.observations,
         facts={**model.facts, "activations": made.activity},
         trainable_known=False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from operator import attrgetter
 
 from modelscan.formula import Dim, Symbol
@@ -66,7 +65,7 @@ def _weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tu
                 learned = draft.counted and name == "factor" and tensor.elements > 1
                 dims = _factor(tensor, view, draft, value) if learned else tuple(Dim((), size) for size in tensor.shape)
                 specs.append(WeightSpec(role, dims, trainable=None, counted=learned))
-                claims.append(Claim(of_kind(tensor, learned), setting.flow.names[value], role))
+                claims.append(Claim(tensor.of_kind(Kind.WEIGHT if learned else Kind.CONSTANT), setting.flow.names[value], role))
     return tuple(specs), tuple(claims)
 
 
@@ -136,17 +135,11 @@ def _factor(tensor: StoredTensor, view: View, draft: Draft, own: int) -> tuple[D
     return tuple(dims)
 
 
-def of_kind(tensor: StoredTensor, weight: bool) -> StoredTensor:
-    """The tensor, told a weight or a constant."""
-    kind = Kind.WEIGHT if weight else Kind.CONSTANT
-    return tensor if tensor.kind is kind else replace(tensor, kind=kind)
-
-
 def _claim(flow: Flow, piece: Piece, role: str | None, counted: bool, value: int) -> Claim:
     tensor = flow.tensors[piece.value]
     if tensor is None:
         raise LookupError(f"value {piece.value} holds no tensor")
     seen = None if piece.extent == tensor.shape else piece.extent
     kind = Kind.WEIGHT if counted else Kind.CONSTANT
-    tensor = tensor if tensor.kind is kind else replace(tensor, kind=kind)
+    tensor = tensor.of_kind(kind)
     return Claim(tensor, flow.names[value if value != NONE else piece.value], role, False, seen, piece.part or None)

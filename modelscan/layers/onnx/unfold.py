@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -86,7 +85,7 @@ class _Copies:
     def _stored(self, sample: StoredTensor) -> list[StoredTensor]:
         found = [self._tensors[name] for name in self.column(sample.name)]
         kind = sample.kind
-        return found if all(one.kind is kind for one in found) else [_of_kind(one, sample) for one in found]
+        return found if all(one.kind is kind for one in found) else [one.of_kind(kind) for one in found]
 
     def column(self, text: str) -> list[str]:
         """A text of the sample's for each copy."""
@@ -151,14 +150,10 @@ def _moved(one: Any, number: Number, tensors: Mapping[str, StoredTensor] | None)
         return {name: _moved(part, number, tensors) for name, part in one.items()}
     if isinstance(one, StoredTensor):
         name = MARK.sub(number, one.name)
-        return (name, one.kind) if tensors is None else one if name == one.name else _of_kind(tensors[name], one)
+        return (name, one.kind) if tensors is None else one if name == one.name else tensors[name].of_kind(one.kind)
     if hasattr(one, "__dataclass_fields__"):
         return kind_of(one)(*[_moved(getattr(one, name), number, tensors) for name in one.__dataclass_fields__])
     return one
-
-
-def _of_kind(tensor: StoredTensor, like: StoredTensor) -> StoredTensor:
-    return tensor if tensor.kind is like.kind else replace(tensor, kind=like.kind)
 
 
 def _maker(one: Any, variables: tuple[Variable, ...], tensors: Mapping[str, StoredTensor]) -> Maker | None:
@@ -167,7 +162,7 @@ def _maker(one: Any, variables: tuple[Variable, ...], tensors: Mapping[str, Stor
         return _text(one, variables)
     if isinstance(one, StoredTensor):
         name = _text(one.name, variables)
-        return None if name is None else lambda behind: _of_kind(tensors[name(behind)], one)
+        return None if name is None else lambda behind: tensors[name(behind)].of_kind(one.kind)
     if isinstance(one, dict):
         inner = _maker(tuple(one.values()), variables, tensors)
         names = tuple(one)

@@ -88,9 +88,19 @@ def node(draw):
     return field(1, b"".join(fields))
 
 
+def like(draw, one):
+    """A node like another one, of other names, and now and then with a byte that makes it another node of the same size."""
+    data = bytearray(one.replace(b"x", b"z").replace(b"w", draw.choice((b"w", b"v"))))
+    if draw.random() < 0.3:
+        at = draw.randrange(2, len(data))
+        data[at] = draw.choice((0x0A, 0x12, 0x1A, 0x22, 0x2A, 0xFF, data[at] ^ 1))
+    return bytes(data)
+
+
 def graph(draw, spoilt):
     """A model of nothing but such nodes and tensors, some of their bytes changed; now and then a node among the tensors."""
-    parts = [*(node(draw) for _ in range(30)), *(tensor(draw) if draw.random() < 0.95 else node(draw) for _ in range(30))]
+    drawn = [node(draw) for _ in range(15)]
+    parts = [*drawn, *(like(draw, draw.choice(drawn)) for _ in range(15)), *(tensor(draw) if draw.random() < 0.95 else node(draw) for _ in range(30))]
     data = bytearray(b"".join(parts))
     for _ in range(spoilt):
         at = draw.randrange(len(data))
@@ -113,6 +123,7 @@ def test_the_short_ways_tell_what_the_thorough_way_tells(seed, monkeypatch):
     limits = [replace(DEFAULT, **draw.choice(({}, {}, {"nodes": 20}, {"tensors": 9}))) for _ in files]
     short = list(map(told, files, limits))
     monkeypatch.setattr(plain, "_HEADS", 0)
+    monkeypatch.setattr(plain, "_like_before", lambda *_: None)
     monkeypatch.setattr(owner, "_SETTINGS", 0)
     assert list(map(told, files, limits)) == short
     monkeypatch.setattr(Owner, "_plain_tensor", lambda *_: None)
@@ -154,4 +165,21 @@ def test_a_tensor_that_begins_like_one_before_it_is_not_taken_apart_again(monkey
     asked.clear()
     parts = [field(5, field(1, 8) + field(2, 1) + field(8, f"B{number}") + field(9, bytes(32))) for number in range(9)]
     told(field(1, 8) + field(8, field(2, 17)) + field(7, b"".join(parts)))
+    assert len(asked) == 1
+
+
+def test_a_node_whose_fields_lie_as_those_of_one_before_it_is_not_taken_apart_again(monkeypatch):
+    asked = []
+    thorough = plain._parts
+    monkeypatch.setattr(plain, "_parts", lambda *arguments: asked.append(1) or thorough(*arguments))
+    setting = field(5, field(1, "axis") + field(3, 1) + field(20, 2))
+    nodes = [
+        field(1, field(1, f"x{number}") + field(1, "") + field(2, f"y{number}") + field(3, f"n{number}") + field(4, "Own") + setting)
+        for number in range(10)
+    ]
+    _, _, made, _, _ = told(field(1, 8) + field(8, field(2, 17)) + field(7, b"".join(nodes)))
+    assert [(one.name, one.op, one.inputs, one.outputs) for one in made] == [
+        (f"n{number}", "Own", (f"x{number}", ""), (f"y{number}",)) for number in range(10)
+    ]
+    assert all(one.attributes == {"axis": 1} for one in made)
     assert len(asked) == 1
