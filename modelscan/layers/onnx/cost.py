@@ -51,7 +51,8 @@ def activations(setting: Setting, copies: Mapping[str, int] = _NONE) -> dict[str
                 total += size * times if index >= 0 else 0
                 size *= times if last[value] == len(calls) else 1
                 alive += size
-                freed[max(last[value], index) + 1] += size
+                end = last[value]
+                freed[(end if end > index else index) + 1] += size
         if alive > peak:
             peak, at = alive, index
         alive -= freed[index + 1]

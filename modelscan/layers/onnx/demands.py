@@ -149,6 +149,11 @@ def broadcasting(demands: Demands, call: Call) -> None:
             if source == FREE or (size == 1 and not (back <= full and whole[-back].size == 1)):
                 continue
             demands.hand(out, full - back, value, -back)
+            if len(sides) == 2:  # as nearly always
+                other, beside = sides[value == sides[0][0]]
+                if other != value and len(beside) >= back and (beside[-back].static or 0) > 1:
+                    demands.want(value, -back, from_axis(beside[-back], f"{call.node.op} with", demands.flow.names[other]))
+                continue
             if back not in said:
                 said[back] = _said(demands, call, sides, back)
             for other, statement in said[back]:

@@ -64,15 +64,9 @@ class Quantity:
 
     name: str
     evidence: list[Evidence] = field(default_factory=list)
-    _settled: tuple[int, int | None, list[_Witness], list[_Witness], frozenset[int]] = (
-        0,
-        None,
-        [],
-        [],
-        frozenset(),
-    )  # replaced, never changed
-    """How many statements there were when the rest was found: the size with the most weight behind it, its witnesses, those that matter to
-    a few tensors, and the stored values that any of them was read off."""
+    _settled: tuple[int, int | None, list[_Witness], list[_Witness]] = (0, None, [], [])  # replaced, never changed
+    """How many statements there were when the rest was found: the size with the most weight behind it, its witnesses, and those that
+    matter to a few tensors."""
 
     def add(self, *statements: Evidence | None) -> Quantity:
         """Notes statements; None is ignored."""
@@ -117,9 +111,9 @@ class Quantity:
 
     def symbol(self, tensors: tuple[int, ...]) -> Symbol:
         """The symbol as it stands in the spec of stored tensors, which are no witnesses for themselves."""
-        count, size, witnesses, few, origins = self._settled
+        count, size, witnesses, few = self._settled
         if count != len(self.evidence):
-            count, size, witnesses, few, origins = self._settled = (len(self.evidence), *self._weighed())
+            count, size, witnesses, few = self._settled = (len(self.evidence), *self._weighed())
         told: list[tuple[str, int]] = []
         """Words and places of the witnesses, heaviest first."""
         for words, source, others, place in few if len(tensors) < _ALIKE else witnesses:
@@ -132,26 +126,24 @@ class Quantity:
         if len(told) == 1:
             return Symbol(self.name, size, told[0][0])
         if not told:
-            return Symbol(self.name, None if origins.isdisjoint(tensors) else size, None)
+            by_self = any(source in tensors or not set(others).isdisjoint(tensors) for _, source, others, _ in witnesses)
+            return Symbol(self.name, size if by_self else None, None)
         return Symbol(self.name, size, ", ".join([words for words, _ in sorted(told, key=_PLACE)]))
 
-    def _weighed(self) -> tuple[int | None, list[_Witness], list[_Witness], frozenset[int]]:
+    def _weighed(self) -> tuple[int | None, list[_Witness], list[_Witness]]:
         """The size that stands; the statements for it, heaviest first, as they came where they weigh the same; the rest of `_settled`."""
         evidence = self.evidence
         sizes = {one[0] for one in evidence}
         size = evidence[0].size if len(sizes) == 1 else self.settled()
         weights: list[int] = []
         witnesses: list[_Witness] = []
-        origins: set[int] = set()
         for place, (stated, text, source, weight, subject, others) in enumerate(evidence):
             if stated == size:
                 witnesses.append((f"{text} {subject}" if subject else text, source, others, place))
                 weights.append(weight)
-                origins.add(source)
-                origins.update(others)
         if len(weights) > 1 and weights != sorted(weights, reverse=True):
             witnesses.sort(key=lambda one: -evidence[one[3]].weight)
-        return size, witnesses, witnesses if len(witnesses) <= _ALIKE else _few(witnesses), frozenset(origins)
+        return size, witnesses, witnesses if len(witnesses) <= _ALIKE else _few(witnesses)
 
 
 def _few(witnesses: list[_Witness]) -> list[_Witness]:

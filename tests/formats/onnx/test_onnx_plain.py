@@ -100,7 +100,11 @@ def like(draw, one):
 def graph(draw, spoilt):
     """A model of nothing but such nodes and tensors, some of their bytes changed; now and then a node among the tensors."""
     drawn = [node(draw) for _ in range(15)]
-    parts = [*drawn, *(like(draw, draw.choice(drawn)) for _ in range(15)), *(tensor(draw) if draw.random() < 0.95 else node(draw) for _ in range(30))]
+    parts = [
+        *drawn,
+        *(like(draw, draw.choice(drawn)) for _ in range(15)),
+        *(tensor(draw) if draw.random() < 0.95 else node(draw) for _ in range(30)),
+    ]
     data = bytearray(b"".join(parts))
     for _ in range(spoilt):
         at = draw.randrange(len(data))
