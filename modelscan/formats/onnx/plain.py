@@ -56,6 +56,8 @@ _DIM, _CODE, _TENSOR_NAME, _RAW = TENSOR_DIMS << 3, TENSOR_TYPE << 3, TENSOR_NAM
 _NAME_THEN_RAW = bytes((_TENSOR_NAME, _RAW))
 _LAYOUTS = 3
 """Ways in which the fields of nodes of one size lie that are remembered."""
+_FIELDS = 30
+"""Fields of such a node: few, since what is remembered takes thirty times the bytes of the node."""
 _NEVER: Layout = Struct("").unpack_from, (b"",), 0, 0, 0
 """In the place of one that is not looked for: what has metadata, or its fields in another order."""
 _HEADS = 4096
@@ -95,8 +97,9 @@ def nodes(reading: Reading, made: list[Node], position: int, end: int, rest: Res
             parts = _parts(reading, data, at, at + size)
             if parts is None:
                 return base + begin
-            _remember(layouts, data, at, at + size)
             name, op, inputs, outputs, more = parts
+            if len(inputs) + len(outputs) + len(more) <= _FIELDS and op != "Constant":  # whose attribute is another one each time
+                _remember(layouts, data, at, at + size)
             reading.nodes += 1
             plain, graphs, notes = rest(_extents(base, more), (name, op, ""), outputs, len(made)) if more else _BARE
             node = Node(name, op, "", tuple(inputs), tuple(outputs), plain, graphs, notes, "", base + at, size)

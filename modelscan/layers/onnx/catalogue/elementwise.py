@@ -60,7 +60,7 @@ def elementwise(site: Site) -> Found | None:
         if role in roles:
             role = f"{role}_{place}"
         roles.add(role)
-        beside = site.value(given[given[0] == place]) if len(given) > 1 else NONE
+        beside = next((site.value(one) for one in given[:2] if one != place), NONE)
         found.drafts.append(Draft(role, site.value(place), broadcast_extents(site, place, beside, around[place]), counted=weight))
     if not any(draft.counted for draft in found.drafts):
         found.type = "Buffer"
