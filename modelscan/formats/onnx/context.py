@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from modelscan.errors import LimitExceeded, UnreadableFile
@@ -23,6 +24,10 @@ Layout = tuple[Callable[[bytes, int], tuple[bytes, ...]], tuple[bytes, ...], int
 of the fields are inputs, how many inputs and outputs; which one is the operator."""
 PlainType = tuple[tuple[int, ...], str, int, Kind]
 """Dimensions, element type, bytes, and what it is for, of a tensor of which there is nothing to tell."""
+Tables = tuple[dict[str, StoredTensor], dict[str, StoredTensor], str]
+"""A graph's initializers and those of them whose elements are kept at hand, by name; what stands before the names of its tensors."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""Shared by all nodes without attributes, bodies or metadata."""
 
 MOST_OF_A_KIND = 100
 """Observations of one kind that are told one by one; a file with more of them is told once how many."""
@@ -104,7 +109,7 @@ class Reading:
         """A name of a value; bytes that are no UTF-8 become escapes."""
         known = self.texts.get(data)
         if known is None:
-            known = self.texts[data] = data.decode("utf-8", "backslashreplace")
+            known = self.texts[data] = decoded(data)
         return known
 
     def unique(self, name: str) -> str:
@@ -192,6 +197,14 @@ class Reading:
             elif number == 2 and kind == VARINT:
                 version = signed(at)
         return domain, version
+
+
+def decoded(data: bytes) -> str:
+    """A text of the file; bytes that are no UTF-8 become escapes."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "backslashreplace")
 
 
 def standard(domain: str) -> str:

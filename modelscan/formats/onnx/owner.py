@@ -9,7 +9,7 @@ from typing import Any
 from modelscan.errors import UnreadableFile
 from modelscan.formats.onnx import attributes, plain, tensors
 from modelscan.formats.onnx.attributes import Attribute
-from modelscan.formats.onnx.context import Extent, Reading
+from modelscan.formats.onnx.context import NOTHING, Extent, Reading
 from modelscan.formats.onnx.payload import elements, small
 from modelscan.formats.onnx.proto import (
     ATTRIBUTE_G,
@@ -57,14 +57,14 @@ class Owner:
         if self.constant and len(extents) == 1:
             tensor = self._plain_tensor(*extents[0])
             if tensor is not None:
-                return {_VALUE: tensor}, plain.NOTHING
+                return {_VALUE: tensor}, NOTHING
         reading = self.scope.reading
         pieces: tuple[bytes, ...] = ()
         if not self.constant and sum(end - start for start, end in extents) <= _SETTINGS_BYTES:
             pieces = tuple([reading.wire.read(start, end - start) for start, end in extents])
             known = reading.settings.get(pieces)
             if known is not None:
-                return known, plain.NOTHING
+                return known, NOTHING
         values: dict[str, Any] = {}
         graphs: dict[str, Graph] = {}
         settings = True

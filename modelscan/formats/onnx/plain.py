@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from struct import Struct
-from types import MappingProxyType
 from typing import Any
 
 from modelscan.errors import UnreadableFile
-from modelscan.formats.onnx.context import Extent, Layout, PlainType, Reading
+from modelscan.formats.onnx import strides
+from modelscan.formats.onnx.context import NOTHING, Extent, Layout, PlainType, Reading, Tables
 from modelscan.formats.onnx.proto import (
     GRAPH_INITIALIZER,
     GRAPH_NODE,
@@ -32,14 +32,10 @@ from modelscan.graph import Graph, Node
 from modelscan.model import StoredTensor
 from modelscan.wire import LENGTH, Wire, varint
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
-"""Shared by all nodes without attributes, bodies or metadata."""
 Held = tuple[Mapping[str, Any], Mapping[str, Graph], Mapping[str, str]]
 Rest = Callable[[tuple[list[Extent], list[Extent]], tuple[str, str, str], list[str], int], Held]
 """Reads what a node has besides: extents of attributes and of metadata; its name, operator and domain; its outputs; its place in the graph.
 Gives plain attributes, bodies, and the metadata."""
-Tables = tuple[dict[str, StoredTensor], dict[str, StoredTensor], str]
-"""A graph's initializers and those of them whose elements are kept at hand, by name; what stands before the names of its tensors."""
 
 Part = tuple[int, int, int]
 """A field of a node that is no name: its tag, and where its message begins and ends in the bytes at hand."""
@@ -78,7 +74,7 @@ def nodes(reading: Reading, made: list[Node], position: int, end: int, rest: Res
     Returns where the first field begins that is something else. Raises what `rest` raises; that node is left out.
     """
     wire, layouts, most = reading.wire, reading.layouts, reading.limits.nodes
-    data, at, stop, base = b"", 0, 0, position
+    data, at, stop, base, sizes = b"", 0, 0, position, strides.Sizes()
     while reading.nodes < most:
         if stop - at < _NODE_BYTES and base + stop < end:
             position = base + at
@@ -107,6 +103,9 @@ def nodes(reading: Reading, made: list[Node], position: int, end: int, rest: Res
             reading.nodes += 1
         made.append(node)
         at += size
+        sizes.append(at - begin)
+        if len(sizes.seen) == sizes.due:
+            at = strides.nodes(reading, made, sizes, data, at, stop, base)
     return base + at
 
 
@@ -173,18 +172,14 @@ def _remember(layouts: dict[int, list[Layout]], data: bytes, start: int, end: in
     known = layouts.setdefault(end - start, [])
     if len(known) == _LAYOUTS:
         return
-    heads: list[bytes] = []
-    form = "="
-    at = start
-    while at < end:
-        length, begin = varint(data, at + 2, data[at + 1])
-        heads.append(data[at:begin])
-        form += f"{begin - at}s{length}s"
-        at = begin + length
-    tags = [head[0] for head in heads]
-    inputs, outputs, last = tags.count(_INPUT), tags.count(_INPUT) + tags.count(_OUTPUT), len(tags) - tags.count(_ATTRIBUTE) - 1
-    as_written = tags == sorted(tags) and tags[outputs : last + 1] in ([_NAME, _OP], [_OP])
-    known.append((Struct(form).unpack_from, tuple(heads), inputs, outputs, last) if as_written else _NEVER)
+    found = strides.fields(data, start, end)
+    counts = strides.as_written(bytes([data[head] for head, _, _ in found]))
+    if counts is None:
+        known.append(_NEVER)
+        return
+    form = "=" + "".join([f"{begin - head}s{after - begin}s" for head, begin, after in found])
+    inputs, outputs, last = counts
+    known.append((Struct(form).unpack_from, tuple([data[head:begin] for head, begin, _ in found]), inputs, outputs, last - 1))
 
 
 def _extents(base: int, parts: list[Part]) -> tuple[list[Extent], list[Extent]]:
@@ -202,6 +197,7 @@ def initializers(reading: Reading, into: Tables, position: int, end: int, index:
     held, small, prefix = into
     data, at, stop = _ahead(wire, position, _TENSOR_BYTES, end)
     base = begin = position - at
+    sizes = strides.Sizes()
     while index < limits.tensors:
         if stop - at < _TENSOR_BYTES and base + stop < end:
             position = base + at
@@ -227,6 +223,9 @@ def initializers(reading: Reading, into: Tables, position: int, end: int, index:
         if nbytes <= limits.kept_payload:
             small.setdefault(own, tensor)
         index += 1
+        sizes.append(at - begin)
+        if len(sizes.seen) == sizes.due:
+            at, index = strides.initializers(reading, into, sizes, data, at, stop, base, index)
     else:
         begin = at
     return base + begin, index

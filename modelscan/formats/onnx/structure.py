@@ -10,7 +10,7 @@ from typing import Any
 
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats.onnx import nodes, plain
-from modelscan.formats.onnx.context import Extent, Reading, standard
+from modelscan.formats.onnx.context import NOTHING, Extent, Reading, standard
 from modelscan.formats.onnx.owner import Owner
 from modelscan.formats.onnx.payload import Contents
 from modelscan.formats.onnx.proto import (
@@ -146,8 +146,8 @@ def _rest(
 ) -> plain.Held:
     """What a node has beside names (`plain.Rest`)."""
     found, metadata = extents
-    own, graphs = _owner(scope, named, outputs, index).attributes(found) if found else (plain.NOTHING, plain.NOTHING)
-    return own, graphs, scope.reading.metadata(metadata, scope.where) if metadata else plain.NOTHING
+    own, graphs = _owner(scope, named, outputs, index).attributes(found) if found else (NOTHING, NOTHING)
+    return own, graphs, scope.reading.metadata(metadata, scope.where) if metadata else NOTHING
 
 
 def _owner(scope: Scope, named: tuple[str, str, str], outputs: list[str], index: int) -> Owner:

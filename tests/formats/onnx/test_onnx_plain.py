@@ -8,7 +8,7 @@ import pytest
 
 from modelscan.errors import UnreadableFile
 from modelscan.formats import Artifact, ReadOptions
-from modelscan.formats.onnx import owner, plain
+from modelscan.formats.onnx import owner, plain, strides
 from modelscan.formats.onnx.owner import Owner
 from modelscan.formats.onnx.reader import read
 from modelscan.limits import DEFAULT
@@ -68,9 +68,11 @@ def node(draw):
     names = [field(1, draw.choice((*NAMES, "x"))) for _ in range(draw.randrange(3))]
     outputs = [field(2, draw.choice((*NAMES, "y"))) for _ in range(draw.randrange(3))]
     fields = [*names, *outputs, field(3, draw.choice(NAMES)), field(4, draw.choice(("Relu", "Add", "Constant")))]
-    match draw.randrange(14):
+    match draw.randrange(15):
         case 0:
             draw.shuffle(fields)
+        case 14:
+            fields.insert(-1, field(3, "again"))
         case 1:
             fields.append(field(7, draw.choice(("", "ai.onnx", "com.microsoft"))))
         case 2:
@@ -97,13 +99,31 @@ def like(draw, one):
     return bytes(data)
 
 
+def repeated(draw, kind):
+    """A few messages again and again under other names, now and then under one given before or with a byte that makes another of it."""
+    block = [kind(draw) for _ in range(draw.choice((1, 1, 2, 3)))]
+    letters = draw.sample(b"CDEFGHIJKLMNOPQRSTUVWXYZ", draw.randrange(3, 20))
+    rarely = draw.choice((0, 0.03, 0.1))
+    for letter in letters:
+        new = draw.choice(letters) if draw.random() < rarely else letter
+        for one in block:
+            data = bytearray(one.replace(b"w", bytes((new,))))
+            if draw.random() < rarely:
+                at = draw.randrange(len(data))
+                data[at] = draw.choice((0x0A, 0x12, 0x22, 0x2A, 0x42, 0xFF, data[at] ^ 1))
+            yield bytes(data)
+
+
 def graph(draw, spoilt):
     """A model of nothing but such nodes and tensors, some of their bytes changed; now and then a node among the tensors."""
     drawn = [node(draw) for _ in range(15)]
+    mixed = draw.random() < 0.5
     parts = [
-        *drawn,
-        *(like(draw, draw.choice(drawn)) for _ in range(15)),
-        *(tensor(draw) if draw.random() < 0.95 else node(draw) for _ in range(30)),
+        *(drawn if mixed else ()),
+        *(like(draw, draw.choice(drawn)) for _ in range(15 * mixed)),
+        *(one for _ in range(3) for one in repeated(draw, node)),
+        *(tensor(draw) if draw.random() < 0.95 else node(draw) for _ in range(30 * mixed)),
+        *(one for _ in range(3) for one in repeated(draw, tensor)),
     ]
     data = bytearray(b"".join(parts))
     for _ in range(spoilt):
@@ -117,15 +137,24 @@ def told(data, limits=DEFAULT):
         found = read(Artifact("m.onnx", Bytes(data), Folder("."), ReadOptions(inference=False)), limits)
     except UnreadableFile as error:
         return str(error)
-    return found.tensors, found.observations, found.graph.nodes, dict(found.graph.initializers), sorted(found.graph.contents.items())
+    return (
+        found.tensors,
+        found.observations,
+        found.graph.nodes,
+        dict(found.graph.initializers),
+        sorted(map(repr, found.graph.contents.items())),
+    )  # a NaN is not equal to itself
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_the_short_ways_tell_what_the_thorough_way_tells(seed, monkeypatch):
     draw = random.Random(seed)
     files = [graph(draw, draw.choice((0, 1, 1, 3))) for _ in range(10)]
-    limits = [replace(DEFAULT, **draw.choice(({}, {}, {"nodes": 20}, {"tensors": 9}))) for _ in files]
+    limits = [replace(DEFAULT, **draw.choice(({}, {"nodes": draw.randrange(90)}, {"tensors": draw.randrange(90)}))) for _ in files]
+    monkeypatch.setattr(strides, "_FIRST", draw.choice((2, 3, 5)))
     short = list(map(told, files, limits))
+    monkeypatch.setattr(strides, "_FIRST", 1 << 30)
+    assert list(map(told, files, limits)) == short
     monkeypatch.setattr(plain, "_HEADS", 0)
     monkeypatch.setattr(plain, "_like_before", lambda *_: None)
     monkeypatch.setattr(owner, "_SETTINGS", 0)
@@ -187,3 +216,38 @@ def test_a_node_whose_fields_lie_as_those_of_one_before_it_is_not_taken_apart_ag
     ]
     assert all(one.attributes == {"axis": 1} for one in made)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("block", [1, 2, 7])
+def test_what_repeats_is_read_at_once(block, monkeypatch):
+    """Of nodes and tensors under numbered names, only those are read one by one from which the distance is learnt."""
+    asked = []
+    for name in ("_like_before", "_tensor"):
+        thorough = getattr(plain, name)
+        monkeypatch.setattr(plain, name, lambda *given, thorough=thorough: asked.append(1) or thorough(*given))
+    setting = field(5, field(1, "axis") + field(3, 1) + field(20, 2))
+    nodes = [
+        field(
+            1,
+            field(1, f"v{i:04}")
+            + field(1, f"w{i:04}")
+            + field(2, f"v{i + 1:04}")
+            + field(3, f"n{i:04}")
+            + field(4, "Op" + "x" * (i % block))
+            + setting,
+        )
+        for i in range(3000)
+    ]
+    tensors = [
+        field(5, field(1, 2 + i % block) + field(2, 1) + field(8, f"w{i:04}") + field(9, bytes(4 * (2 + i % block)))) for i in range(3000)
+    ]
+    data = field(1, 8) + field(8, field(2, 17)) + field(7, b"".join((*nodes, *tensors)))
+    found, _, made, _, contents = told(data)
+    assert len(asked) < 200
+    assert [(one.name, one.op, one.inputs, one.outputs, dict(one.attributes)) for one in made] == [
+        (f"n{i:04}", "Op" + "x" * (i % block), (f"v{i:04}", f"w{i:04}"), (f"v{i + 1:04}",), {"axis": 1}) for i in range(3000)
+    ]
+    assert [(one.name, one.shape) for one in found] == [(f"w{i:04}", (2 + i % block,)) for i in range(3000)]
+    assert [data[one.offset - 2 : one.offset] for one in found] == [bytes((0x4A, 4 * (2 + i % block))) for i in range(3000)]
+    assert [(one.offset, data[one.offset - 2 : one.offset]) for one in made] == [(one.offset, bytes((0x0A, one.nbytes))) for one in made]
+    assert len(contents) == 3000
