@@ -186,10 +186,21 @@ def _where(shapes: Shapes, call: Call, condition: Amounts) -> Amounts | None:
     return tuple(Axis(None, FREE) if one.static is None else a if one.static else b for one, a, b in zip(*parts, strict=True))
 
 
+def _range(shapes: Shapes, call: Call, first: Amounts) -> Amounts | None:
+    """Numbers from one to another: the axes that exporters add behind a channel."""
+    bounds = [first, *(of(shapes, value) for value in call.inputs[1:])]
+    if len(bounds) != 3 or any(one is None or len(one) != 1 or one[0].static is None for one in bounds):
+        return None
+    start, limit, step = (one[0].static or 0 for one in bounds if one is not None)
+    count = max(0, -((start - limit) // step)) if step else MOST + 1
+    return tuple([Axis(start + number * step, FREE) for number in range(count)]) if count <= MOST else None
+
+
 _COMPUTED: dict[str, Callable[[Shapes, Call, Amounts], Amounts | None]] = {
     "Gather": _gather,
     "Slice": _slice,
     "Concat": _concat,
+    "Range": _range,
     "ReduceProd": _reduce,
     "Where": _where,
     "Div": _arithmetic,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from operator import attrgetter
 
 from modelscan.formula import Dim, Symbol
@@ -9,7 +10,7 @@ from modelscan.layers.onnx.arity import words
 from modelscan.layers.onnx.evidence import Extent
 from modelscan.layers.onnx.flow import NONE, Flow
 from modelscan.layers.onnx.site import Draft, Found, Setting
-from modelscan.layers.onnx.views import Piece, View, settled
+from modelscan.layers.onnx.views import FIXED, Piece, Sizes, View, settled
 from modelscan.model import Claim, Kind, StoredTensor, WeightSpec
 from modelscan.naming import free
 
@@ -53,11 +54,19 @@ def _weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tu
             continue
         view = settled(view, setting.flow)
         parted = len(view.pieces) > 1
+        boxes: set[tuple[Sizes, Sizes]] = set()
         for number, piece in enumerate(view.pieces, start=1):
             role = free(f"{draft.role}_{number}" if parted else draft.role, roles)
             dtype = draft.dtype or (wanted if view.dtype is not None and draft.counted else None)
-            specs.append(_spec(setting, draft, view, piece, role, dtype))
-            claims.append(_claim(setting.flow, piece, role, draft.counted, draft.value))
+            spec = _spec(setting, draft, view, piece, role, dtype)
+            if parted:  # of what makes the same elements together, buffers and masks are no weights, and only one is multiplied with
+                tensor = setting.flow.tensors[piece.value]
+                fixed = setting.flow.kinds.get(piece.value) in FIXED or (tensor is not None and tensor.dtype == "bool")
+                again = (piece.start, piece.extent) in boxes
+                spec = replace(spec, counted=spec.counted and not fixed, multiplied=spec.multiplied and not again)
+                boxes.add((piece.start, piece.extent))
+            specs.append(spec)
+            claims.append(_claim(setting.flow, piece, role, spec.counted, draft.value))
         for name, value in dict.fromkeys(view.extras) if view.extras else ():
             role = free(f"{draft.role}_{name}", roles)
             tensor = setting.flow.tensors[value]

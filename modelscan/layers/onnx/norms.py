@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from modelscan.layers.onnx.flow import Call, Flow
-from modelscan.layers.onnx.views import STEPS, View, constant, normalised, operand, same
+from modelscan.layers.onnx.steps import STEPS, same
+from modelscan.layers.onnx.views import View, constant, normalised, operand
 
 
 def _reduced(flow: Flow, call: Call, found: dict[int, View]) -> View | None:

@@ -9,6 +9,7 @@ from modelscan.layers.onnx.build import tell
 from modelscan.layers.onnx.catalogue.embedding import is_weight
 from modelscan.layers.onnx.catalogue.rotary import is_table
 from modelscan.layers.onnx.flow import NONE, SCOPE, Call
+from modelscan.layers.onnx.hidden import KERNELS, hidden, of_static, unexplained
 from modelscan.layers.onnx.site import LAYERS, Draft, Found, Setting, Site
 
 MACHINE_LEARNING = "ai.onnx.ml"
@@ -29,13 +30,18 @@ def recognise(setting: Setting) -> list[Found]:
             if value in views:
                 weighted = _ends_here(setting, call)
                 break
-        if not (weighted or call.op in COMPOSED or call.node.domain == MACHINE_LEARNING) or call.index in taken:
+        behind = hidden(setting, call) if call.op in KERNELS else None
+        if not (weighted or behind or call.op in COMPOSED or call.node.domain == MACHINE_LEARNING) or call.index in taken:
             continue
         site = Site(setting, call)
         function = LAYERS.get(call.op)
         one = function(site) if function is not None else None
         if one is None and weighted:
             one = _opaque(site)
+        elif one is not None:
+            behind = behind or of_static(setting, one)
+        if behind:
+            one = unexplained(call, one, behind, inert)
         if one is not None and is_table(setting, one):
             one.type, one.drafts = "Buffer", [replace(draft, counted=False) for draft in one.drafts]
         if one is not None and (one.drafts or one.observations or one.fused):

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from modelscan.layers.onnx import amounts, kinds
 from modelscan.layers.onnx.axes import FREE, OPAQUE, UNKNOWN, Axes, Axis, broadcast, merged, told
 from modelscan.layers.onnx.flow import NONE, Call, Flow
-from modelscan.layers.onnx.views import View, follow, stored_views
+from modelscan.layers.onnx.steps import INDIRECT, follow
+from modelscan.layers.onnx.views import View, stored_views
 
 Rule = Callable[["Shapes", Call], "list[Axes | None]"]
 CARRY = "·scope:carry"
@@ -113,7 +114,7 @@ class Shapes:
         flow, views, axes, computed = self.flow, self.views, self.axes, self.computed
         for call in flow.calls:
             inputs, outputs, op = call.inputs, call.outputs, call.op
-            if inputs and inputs[0] in views:
+            if inputs and (inputs[0] in views or op in INDIRECT):
                 follow(flow, call, views)
             function = RULES.get(op)
             made = function(self, call) if function is not None and outputs else ()

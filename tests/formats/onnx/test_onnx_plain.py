@@ -251,3 +251,18 @@ def test_what_repeats_is_read_at_once(block, monkeypatch):
     assert [data[one.offset - 2 : one.offset] for one in found] == [bytes((0x4A, 4 * (2 + i % block))) for i in range(3000)]
     assert [(one.offset, data[one.offset - 2 : one.offset]) for one in made] == [(one.offset, bytes((0x0A, one.nbytes))) for one in made]
     assert len(contents) == 3000
+
+
+def test_one_that_differs_by_any_byte_ends_what_is_read_at_once(monkeypatch):
+    nodes = [field(1, field(1, f"v{i:02}") + field(2, f"v{i + 1:02}") + field(3, f"n{i:02}") + field(4, "Op")) for i in range(40)]
+    tensors = [field(5, field(1, 2) + field(2, 1) + field(8, f"w{i:02}") + field(9, bytes(8))) for i in range(40)]
+    files = []
+    for parts in (nodes, tensors):
+        one = parts[30]
+        for at in range(len(one)):
+            for new in (0x08, 0x0A, 0x12, 0x42, 0x4A, one[at] ^ 1, one[at] ^ 2, 0xFF):
+                spoilt = one[:at] + bytes((new,)) + one[at + 1 :]
+                files.append(field(1, 8) + field(8, field(2, 17)) + field(7, b"".join((*parts[:30], spoilt, *parts[31:]))))
+    short = list(map(told, files))
+    monkeypatch.setattr(strides, "_FIRST", 1 << 30)
+    assert list(map(told, files)) == short

@@ -5,7 +5,7 @@ import pytest
 from onnx import helper
 
 from modelscan import repeats
-from modelscan.layers.onnx import views as static
+from modelscan.layers.onnx import steps as static
 from tests.growth import assert_in_proportion
 from tests.layers.onnx.onnx_graphs import FLOAT, info, model, node, weight
 

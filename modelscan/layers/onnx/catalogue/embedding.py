@@ -5,9 +5,7 @@ from __future__ import annotations
 from modelscan import dtypes
 from modelscan.layers.onnx.evidence import Quantity, extent
 from modelscan.layers.onnx.site import Draft, Found, Site
-
-FIXED = frozenset(("BUFFER", "CONSTANT_TENSOR"))
-"""Kinds of `torch.export` (`InputKind`) that no training changes."""
+from modelscan.layers.onnx.views import FIXED
 
 
 def gather(site: Site) -> Found | None:
