@@ -74,6 +74,13 @@ PARAMETERS: dict[str, tuple[int, ...]] = {
     "NonMaxSuppression": (2, 3, 4),
     "CumSum": (1,),
     "Trilu": (1,),
+    "CastLike": (1,),
+    "Shape": (0,),
+    "Size": (0,),
+    "EyeLike": (0,),
+    "RandomNormalLike": (0,),
+    "RandomUniformLike": (0,),
+    "STFT": (1, 2, 3),
     "QuantizeLinear": (1, 2),
     "DequantizeLinear": (1, 2),
     "com.microsoft:QuantizeLinear": (1, 2),
@@ -81,4 +88,4 @@ PARAMETERS: dict[str, tuple[int, ...]] = {
     "Loop": (0, 1),
     "If": (0,),
 }
-"""Inputs that steer an operator and are no weights, whatever their type."""
+"""Inputs that steer an operator and are no weights, whatever their type; the window of a transform is one."""

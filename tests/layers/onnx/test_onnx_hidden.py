@@ -109,3 +109,12 @@ def test_axes_that_are_counted_out_at_run_time(tmp_path):
     image = info("x", ["N", 5, 4, 4])
     one = only(model(nodes, [image], [info("y", ["N", 5, 4, 4])], [weight("w", 5), *scalars]), tmp_path)
     assert (one.verdict, one.parameters) == (Verdict.MATCH, 5)
+
+
+def test_what_only_tells_a_type_or_a_window_is_no_weight(tmp_path):
+    nodes = [node("CastLike", ["x", "w"], ["c"]), node("STFT", ["c", "one", "window"], ["y"])]
+    scalar = ints("one", 1)
+    del scalar.dims[:]
+    tensors = [weight("w", 6, 8), weight("window", 4), scalar]
+    found, _ = accounts(model(nodes, [info("x", [1, 6, 1])], [info("y", [1, 3, 3, 2])], tensors), tmp_path)
+    assert found == {}
