@@ -14,6 +14,7 @@ from modelscan.diff import diff
 from modelscan.formats import ReadOptions
 from modelscan.report.difference import difference_markdown, difference_text
 from modelscan.report.text import Style
+from tests.layers.onnx.onnx_graphs import info, model, node, weight
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 GOOD = FIXTURES / "good"
@@ -64,6 +65,22 @@ def test_added_removed_and_renamed_layers():
     found = compared(GOOD / "dense_128_64.keras", GOOD / "simple_rnn_128_64.keras")
     kinds = {(one.aspect, one.type) for one in found.of("layer")}
     assert {("removed", "Dense"), ("added", "SimpleRNN")} <= kinds
+
+
+def test_what_an_exporter_need_not_write_is_no_change(tmp_path):
+    """Attributes at the values that ONNX operators go by when they are absent; other values are changes."""
+    paths = []
+    said = {"auto_pad": "NOTSET", "dilations": [1, 1], "group": 1, "pads": [0, 0, 0, 0], "strides": [1, 1]}
+    for number, attributes in enumerate(({}, said, {**said, "auto_pad": "VALID"}, {**said, "dilations": [2, 2]})):
+        conv = node("Conv", ["x", "w"], ["y"], name="conv", kernel_shape=[1, 1], **attributes)
+        paths.append(tmp_path / f"{number}.onnx")
+        proto = model([conv], [info("x", [1, 3, 8, 8])], [info("y", [1, 4, 8, 8])], [weight("w", 4, 3, 1, 1)])
+        paths[-1].write_bytes(proto.SerializeToString())
+    assert compared(paths[0], paths[1]).same
+    assert compared(paths[1], paths[0]).same
+    assert told(compared(paths[0], paths[2])) == {("layer", "conv", "auto_pad"): (None, "VALID")}
+    assert told(compared(paths[0], paths[3])) == {("layer", "conv", "dilations"): (None, [2, 2])}
+    assert told(compared(paths[1], paths[2])) == {("layer", "conv", "auto_pad"): ("NOTSET", "VALID")}
 
 
 @pytest.fixture

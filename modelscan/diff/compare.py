@@ -18,6 +18,10 @@ _ONLY_OF_THE_FILE = frozenset(
 """Hyperparameters that are compared elsewhere, or that only number the layers of one file."""
 _ORIGIN = frozenset({"module", "registered_name", "shared_object_id", "build_config", "compile_config"})
 _LONGEST = 200
+_UNSAID = {"auto_pad": "NOTSET", "ceil_mode": 0, "count_include_pad": 0, "group": 1, "storage_order": 0, "transA": 0, "transB": 0}
+"""What ONNX operators go by where an attribute is absent (`Operators.md` of onnx); one exporter writes it out, another does not."""
+_UNSAID_EACH = {"dilations": 1, "output_padding": 0, "pads": 0, "strides": 1}
+"""The same of each element of a list."""
 
 
 def compare(old: Side, new: Side) -> Diff:
@@ -137,8 +141,18 @@ def _weights(before: Account, after: Account, change: Any) -> Iterator[Change]:
 def _settings(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Any, Any]]]:
     for key in sorted({*mine, *theirs} - _ONLY_OF_THE_FILE):
         before, after = _plain(mine.get(key)), _plain(theirs.get(key))
-        if before != after and key != "layers":
+        if before != after and key != "layers" and not _goes_without_saying(key, before, after):
             yield key, (before, after)
+
+
+def _goes_without_saying(key: str, before: Any, after: Any) -> bool:
+    """Whether one side says nothing, and the other what is understood then."""
+    if None not in (before, after):
+        return False
+    said = after if before is None else before
+    if key in _UNSAID_EACH:
+        return isinstance(said, list) and said == [_UNSAID_EACH[key]] * len(said)
+    return key in _UNSAID and bool(said == _UNSAID[key])
 
 
 def _plain(value: Any) -> Any:
