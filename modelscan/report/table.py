@@ -12,7 +12,23 @@ from itertools import chain
 from modelscan.ledger import LayerReport, ModelReport, WeightReport
 from modelscan.records import record
 from modelscan.report.findings import finding_lines
-from modelscan.report.text import Style, escape, formula, number, outputs, pad, shapes, share, shorten, size, tied, visible, width
+from modelscan.report.text import (
+    Style,
+    escape,
+    escaped,
+    formula,
+    number,
+    outputs,
+    pad,
+    shapes,
+    share,
+    shorten,
+    size,
+    tied,
+    visible,
+    width,
+    width_of_all,
+)
 from modelscan.series import Repeat, parts_of
 
 _MARGIN = 2
@@ -78,15 +94,20 @@ class _Copies:
     @property
     def widest(self) -> int:
         """Columns that the longest of the names needs."""
-        return max((width(max(names, key=width)) for names in self.names if names), default=0)
+        return max((width_of_all(names) for names in self.names if names), default=0)
 
     def lines(self, behind: Sequence[str], columns: int, style: Style) -> Iterator[str]:
         """The lines of one copy behind those of the other."""
-        written = [
-            [_line(row, _cell(name, columns, False), rest, style) for name in names]
-            for row, names, rest in zip(self.rows, self.names, behind, strict=True)
-        ]
+        written = [_lines(row, names, columns, rest, style) for row, names, rest in zip(self.rows, self.names, behind, strict=True)]
         return chain.from_iterable(zip(*written, strict=True))
+
+
+def _lines(row: _Row, names: list[str], columns: int, behind: str, style: Style) -> list[str]:
+    """The line of each copy of a row."""
+    if row.dim or width_of_all(names) > columns or not "".join(names).isascii():
+        return [_line(row, _cell(name, columns, False), behind, style) for name in names]
+    margin = " " * _MARGIN  # nothing to paint or to shorten, as in nearly all tables
+    return [f"{margin}{name:<{columns}}{behind}" for name in names]
 
 
 def _line(row: _Row, name: str, behind: str, style: Style) -> str:
@@ -114,7 +135,7 @@ def render(report: ModelReport, style: Style, view: View | None = None) -> str:
         lines += [*_totals(report, style), *_conclusion(report, style)]
     if view.findings and report.findings:
         lines += ["", *finding_lines(report.findings, style)]
-    return style.finish("\n".join(line.rstrip() for line in lines))
+    return style.finish("\n".join(map(str.rstrip, lines)))
 
 
 def _title(report: ModelReport, style: Style) -> str:
@@ -194,7 +215,7 @@ def _rows(report: ModelReport, view: View) -> Iterator[_Single | _Copies]:
         if isinstance(part, Repeat):
             shown = [place for place, layer in enumerate(part.sample) if _is_shown(layer, view)]
             rows = [_layer_row(part.sample[place], view, total) for place in shown]
-            names = [[_name(part.sample[place], one) for one in part.columns.names(place)] for place in shown]
+            names = [_names(part.sample[place], part.columns.names(place)) for place in shown]
             yield _Copies(rows, names)
         elif _is_shown(part, view):
             yield _Single(_layer_row(part, view, total))
@@ -211,15 +232,17 @@ def _is_shown(layer: LayerReport, view: View) -> bool:
     return view.depth is None or layer.depth <= view.depth
 
 
-def _name(layer: LayerReport, name: str) -> str:
-    return f"{'  ' * layer.depth}{escape(name)} ({escape(layer.type)})"
+def _names(layer: LayerReport, names: Sequence[str]) -> list[str]:
+    """Names of layers like this one, with its type."""
+    before, behind = "  " * layer.depth, f" ({escape(layer.type)})"
+    return [before + name + behind for name in escaped(names)]
 
 
 def _layer_row(layer: LayerReport, view: View, total: int | None) -> _Row:
     folded = layer.container and view.depth is not None and layer.depth == view.depth
     return _Row(
         (
-            _name(layer, layer.name),
+            *_names(layer, (layer.name,)),
             outputs(layer),
             number(layer.parameters),
             "" if layer.container and not folded else share(layer.parameters, total),

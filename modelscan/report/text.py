@@ -42,6 +42,12 @@ def escape(text: str) -> str:
     return "".join(f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in _ESCAPED else c for c in text)
 
 
+def escaped(texts: Sequence[str]) -> Sequence[str]:
+    """The same of many names, which are looked at together: nearly always there is nothing to escape."""
+    whole = "".join(texts)
+    return texts if whole.isascii() and whole.isprintable() and "##[" not in whole else [escape(text) for text in texts]
+
+
 def plain_path(path: str) -> str:
     """A path as other programs know it: with `/`, without `./` before it."""
     return posixpath.normpath(path.replace(os.sep, "/"))
@@ -50,6 +56,11 @@ def plain_path(path: str) -> str:
 def width(text: str) -> int:
     """Columns that a terminal needs for the text."""
     return len(text) if text.isascii() else _wide(text)
+
+
+def width_of_all(texts: Sequence[str]) -> int:
+    """Columns that the longest of them needs."""
+    return max(map(len, texts)) if "".join(texts).isascii() else max(map(width, texts))
 
 
 @lru_cache(maxsize=4096)

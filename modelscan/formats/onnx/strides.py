@@ -160,7 +160,7 @@ def _nodes(reading: Reading, made: list[Node], rows: Rows, plan: list[_NodePart]
     texts, text, settings, get = reading.texts, reading.text, reading.settings, reading.texts.get
     for words in rows:
         for first, inputs, given, operator, last, begin, message, size in plan:
-            op, known = text(words[operator]), NOTHING
+            op, known = get(words[operator]) or text(words[operator]), NOTHING
             if last > operator + 1:
                 found = None if op == "Constant" else settings.get(words[operator + 1 : last])  # that one's are a stored tensor
                 if found is None:

@@ -199,6 +199,10 @@ def _column(text: str, variables: tuple[Variable, ...], count: int) -> list[str]
     if not columns:
         return [text] * count
     numbers = [values[copy + _BEHIND : copy + _BEHIND + count] for values, copy in columns]
+    mark = MARK.search(text)
+    if mark is not None and len(numbers) == 1:
+        before, behind = text[: mark.start()], text[mark.end() :]
+        return [before + one + behind for one in numbers[0]]
     return [form % one for one in zip(*numbers, strict=True)]
 
 
