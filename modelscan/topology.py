@@ -73,6 +73,8 @@ class Block:
     """`output_layers`, flattened in order."""
     wrapped: Mapping[str, Block] = field(default_factory=dict)
     """Whole models that a wrapper holds, by the hyperparameter that they stand in (`layer`, `backward_layer`)."""
+    shared_id: int | None = None
+    """`shared_object_id` of Keras 3: entries with the same number are one object, made once."""
 
     @property
     def trainable(self) -> bool:

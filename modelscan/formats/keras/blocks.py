@@ -76,6 +76,7 @@ class BlockReader:
             inputs=_references(config.get("input_layers")) if kind is BlockKind.FUNCTIONAL else (),
             outputs=_references(config.get("output_layers")) if kind is BlockKind.FUNCTIONAL else (),
             wrapped=wrapped,
+            shared_id=shared_id(entry),
         )
 
     def _kind(self, entry: Mapping[str, Any], class_name: str, config: Mapping[str, Any], depth: int) -> BlockKind:
@@ -114,6 +115,12 @@ class BlockReader:
 
     def _malformed(self, text: str, path: str) -> None:
         self.seen.append(Observation("malformed-config", text, layer=path or None))
+
+
+def shared_id(entry: Any) -> int | None:
+    """The number by which entries of Keras 3 are told to be one object (`keras/src/saving/serialization_lib.py`, `ObjectSharingScope`)."""
+    number = entry.get("shared_object_id") if isinstance(entry, Mapping) else None
+    return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
 def _is_model(entry: Any) -> bool:

@@ -7,9 +7,10 @@ whose groups were swapped must never look like a match.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from modelscan.formats.keras.blocks import shared_id
 from modelscan.formats.keras.naming import container_names, stored_blocks
 from modelscan.formats.keras.store import Store, kind_of
 from modelscan.model import Claim, Kind, Observation, StoredTensor
@@ -30,10 +31,16 @@ class TreeMapping:
         self.children = _children([*self.tensors, *self.attributes])
         self.seen = seen
         self.claims: dict[str, tuple[Claim, ...]] = {}
+        self.groups: dict[int, tuple[Block, str]] = {}
+        """The layers that carry a `shared_object_id`, with their groups."""
+        self.held: list[tuple[Block, str, int]] = []
+        """Such layers within wrappers: the wrapper, the place within its group, the number."""
 
     def map(self, model: Block) -> Mapping[str, tuple[Claim, ...]]:
         """Claims by block path."""
         self._model(model, "")
+        for wrapper, place, number in self.held:
+            self._share(wrapper, place, number)
         own = self._below("", {name for name in self.children.get("", ()) if name != "vars"})
         if own:
             self.claims[""] = own
@@ -55,6 +62,22 @@ class TreeMapping:
                     self.claims[block.path] = own
             else:
                 self.claims[block.path] = self._below(path, set())
+                self.held.extend((block, place, number) for place, number in _held(block))
+            if block.shared_id is not None:
+                self.groups.setdefault(block.shared_id, (block, path))
+
+    def _share(self, wrapper: Block, place: str, number: int) -> None:
+        """A layer that stands in the graph and in a wrapper is one object, and stored once: at the first of the two places."""
+        if number not in self.groups:
+            return
+        layer, group = self.groups[number]
+        inside = tuple(one for one in self.claims.get(wrapper.path, ()) if one.key.startswith(f"{place}/"))
+        outside = self._below(group, set())
+        if outside and not inside:
+            same = tuple(Claim(one.tensor, f"{place}/{one.key}") for one in outside)
+            self.claims[wrapper.path] = (*same, *self.claims.get(wrapper.path, ()))
+        elif inside and not outside and not layer.blocks:
+            self.claims[layer.path] = tuple(Claim(one.tensor, one.key[len(place) + 1 :]) for one in inside)
 
     def _pairs(self, blocks: list[Block], groups: set[str]) -> list[tuple[Block, str]]:
         """The variant of the naming rule that finds more of the groups; they differ only for custom classes."""
@@ -100,6 +123,18 @@ class TreeMapping:
             else:
                 stack.extend(f"{one}/{child}" for child in reversed(self.children.get(one, ())))
         return tuple(found)
+
+
+def _held(wrapper: Block) -> Iterator[tuple[str, int]]:
+    """The layer in a wrapper, or in a wrapper within it: its place in the wrapper's group, and its `shared_object_id`."""
+    place, entry = "", wrapper.config.get("layer")
+    while isinstance(entry, Mapping):
+        place = f"{place}/layer" if place else "layer"
+        number = shared_id(entry)
+        if number is not None:
+            yield place, number
+        config = entry.get("config")
+        entry = config.get("layer") if isinstance(config, Mapping) else None
 
 
 def _children(paths: list[str]) -> dict[str, tuple[str, ...]]:

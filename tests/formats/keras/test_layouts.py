@@ -69,6 +69,51 @@ def test_keras_2_13_counts_a_layer_with_weights_twice(tmp_path):
     assert [one.layer for one in report.findings if one.severity == "high"] == ["d"]
 
 
+def twice(place, *, first=7, second=7):
+    """A Dense in the graph and in a TimeDistributed beside it, with these `shared_object_id`s and its weights at one of the two places."""
+
+    def tensor(name, *shape):
+        return {"class_name": "__keras_tensor__", "config": {"shape": [None, *shape], "dtype": "float32", "keras_history": [name, 0, 0]}}
+
+    def entry(kind, name, config, *node, **more):
+        nodes = [{"args": [one], "kwargs": {}} for one in node]
+        return {
+            "module": "keras.layers",
+            "class_name": kind,
+            "config": {"name": name, **config},
+            "name": name,
+            "inbound_nodes": nodes,
+            **more,
+        }
+
+    inner, _ = dense("d", 6, 4, shared_object_id=first)
+    layers = [
+        entry("InputLayer", "i", {"batch_shape": [None, 6]}),
+        entry("InputLayer", "j", {"batch_shape": [None, 3, 6]}),
+        {**inner, "name": "d", "inbound_nodes": [{"args": [tensor("i", 6)], "kwargs": {}}]},
+        entry("TimeDistributed", "t", {"layer": {**inner, "shared_object_id": second}}, tensor("j", 3, 6)),
+    ]
+    ends = {"input_layers": [["i", 0, 0], ["j", 0, 0]], "output_layers": [["d", 0, 0], ["t", 0, 0]]}
+    config = {"module": "keras.src.models.functional", "class_name": "Functional", "config": {"name": "m", "layers": layers, **ends}}
+    return config, pair(place, 6, 4)
+
+
+@pytest.mark.parametrize("place", ["layers/dense", "layers/time_distributed/layer"])
+def test_entries_of_one_shared_object_id_are_one_layer(tmp_path, place):
+    """Keras 3 makes it once and stores it once, at the place that it comes to first; its own count of such a file is 28."""
+    report = modelscan.inspect(archive(tmp_path / "model.keras", *twice(place), "3.15.1"))
+    assert grave(report) == []
+    assert report.parameters.total == report.parameters.trainable == report.parameters.independent == 28
+    assert {one.verdict for one in report.layers} <= WHOLE
+
+
+@pytest.mark.parametrize("numbers", [{"first": None}, {"second": None}, {"second": 8}, {"first": True, "second": True}, {"first": [7]}])
+def test_entries_without_the_same_shared_object_id_are_two(tmp_path, numbers):
+    report = modelscan.inspect(archive(tmp_path / "model.keras", *twice("layers/dense", **numbers), "3.15.1"))
+    assert report.parameters.total == 56
+    assert {one.layer for one in report.findings if one.code == "PAR002"} == {"t"}
+
+
 def test_a_group_is_named_after_the_python_class_and_not_its_registered_name(tmp_path):
     own = {
         "module": "project.blocks",
