@@ -101,14 +101,23 @@ class _Reading:
             elif self.objects[child].kind == "user_object" and self.objects[child].variable is None:
                 stack.append(iter(self.objects[child].children.items()))
 
-    def claims_of(self, number: int) -> tuple[Claim, ...]:
-        """The variables of a layer that are its weights, in the order of `layer.weights`."""
+    def claims_of(self, number: int, rest: bool = False) -> tuple[Claim, ...]:
+        """The variables of a layer that are its weights, in the order of `layer.weights`.
+
+        A variable that several layers hold is claimed by each of them: one object in two places is counted once, but is missing nowhere.
+
+        Args:
+            number: the layer's object.
+            rest: whether only what no layer has claimed before is wanted: of a model, what is not its layers'.
+        """
         found = []
+        seen: set[str] = self.taken if rest else set()
         for one in self.variables_of(number):
             tensor = self.tensors.get(self.objects[one].key or "")
-            if tensor is not None and tensor.kind is Kind.WEIGHT and tensor.name not in self.taken:
-                self.taken.add(tensor.name)
+            if tensor is not None and tensor.kind is Kind.WEIGHT and tensor.name not in seen:
+                seen.add(tensor.name)
                 found.append(self.claim(one, tensor))
+        self.taken.update(one.tensor.name for one in found)
         return tuple(found)
 
     def variables_of(self, number: int) -> list[int]:
@@ -248,6 +257,6 @@ def _claim(reading: _Reading, model: Block, number: int) -> None:
 def _claim_one(reading: _Reading, block: Block, number: int) -> None:
     if block.blocks:
         _claim(reading, block, number)
-    claims = reading.claims_of(number)
+    claims = reading.claims_of(number, rest=bool(block.blocks))
     if claims:
         reading.claims[block.path] = claims
