@@ -112,13 +112,13 @@ def srelu(c: Config) -> Derived:
 
 @layer("RandomFourierFeatures")
 def random_fourier_features(c: Config) -> Derived:
-    """A fixed random projection with a scale that may be trained."""
+    """A fixed random projection with a scale that may be trained. Archives list the scale first: it is made as a trainable weight."""
     units = c.dim("output_dim")
     return Derived(
         [
+            c.weight("kernel_scale", dim("one", 1, "definition"), trainable=c.flag("trainable", False)),
             c.weight("unscaled_kernel", c.from_input("inputs", -1), units, trainable=False, multiplied=True),
             c.weight("bias", units, trainable=False),
-            c.weight("kernel_scale", dim("one", 1, "definition"), trainable=c.flag("trainable", False)),
         ],
         c.replace_last(units.value),
         1,

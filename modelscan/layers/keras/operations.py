@@ -146,15 +146,27 @@ def _concatenated(c: Config) -> Shape | None:
 
 
 def _matmul(c: Config) -> Shape | None:
+    """Rows of the one, columns of the other, either turned if tf.keras says so; the dimensions before these are broadcast."""
     operands: Shapes = (*c.inputs, *c.keywords.values())
     if len(operands) == 1 and isinstance(c.arguments.get("b"), tuple | list):
         operands = (*operands, _nesting(c.arguments["b"]))
-    if len(operands) != 2 or operands[0] is None or operands[1] is None or min(len(operands[0]), len(operands[1])) < 2:
+    if len(operands) != 2:
         return None
-    left, right = operands
-    assert left is not None  # noqa: S101 - checked above
-    assert right is not None  # noqa: S101 - checked above
-    return (*left[:-1], right[-1]) if len(left) >= len(right) else (*right[:-2], left[-2], right[-1])
+    left, right = _turned(c, operands[0], "a"), _turned(c, operands[1], "b")
+    if left is None or right is None or min(len(left), len(right)) < 2:
+        return None
+    try:
+        return (*broadcast([left[:-2], right[:-2]]), left[-2], right[-1])
+    except BadConfigError:
+        return None
+
+
+def _turned(c: Config, shape: Shape | None, name: str) -> Shape | None:
+    """An operand of a matrix product as the product sees it."""
+    words = [c.arguments.get(f"{word}_{name}") or False for word in ("transpose", "adjoint")]
+    if shape is None or len(shape) < 2 or not all(isinstance(one, bool) for one in words):
+        return None
+    return (*shape[:-2], shape[-1], shape[-2]) if any(words) else shape
 
 
 def _shape_of(c: Config) -> Shapes:
@@ -201,8 +213,12 @@ def _tiled(c: Config) -> Shapes:
 
 
 def _one_hot(c: Config) -> Shapes:
-    depth = c.arguments.get("depth")
-    return () if c.input is None else ((*c.input, depth if isinstance(depth, int) else None),)
+    depth, axis = c.arguments.get("depth"), c.arguments.get("axis")
+    axis = -1 if axis is None else axis
+    if c.input is None or not isinstance(axis, int) or not -1 <= axis <= len(c.input):
+        return ()
+    at = len(c.input) if axis == -1 else axis
+    return ((*c.input[:at], depth if isinstance(depth, int) else None, *c.input[at:]),)
 
 
 _MOST_PARTS = 4096
