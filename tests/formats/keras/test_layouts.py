@@ -314,3 +314,15 @@ def test_attributes_of_types_that_keras_never_writes_are_not_read(tmp_path):
     store = read_store(LocalFile(path), 0, None, DEFAULT, [])
     assert store.attributes["model_weights"]["sequences"] is None
     assert modelscan.inspect(path).layers == healthy.layers
+
+
+def test_random_fourier_features_list_their_scale_first(tmp_path):
+    """tf.keras makes it as a trainable weight, whether the layer is trained or not, and archives have these before the others."""
+    config = {"name": "rff", "trainable": True, "dtype": "float32", "output_dim": 12, "scale": None}
+    model, _ = sequential("m", ({"module": "keras.layers", "class_name": "RandomFourierFeatures", "config": config}, None))
+    model["config"]["layers"].insert(0, {"class_name": "InputLayer", "config": {"name": "input", "batch_input_shape": [None, 8]}})
+    shapes = {0: (1,), 1: (8, 12), 2: (12,)}
+    arrays = {f"layers/random_fourier_features/vars/{at}": np.ones(shape, "float32") for at, shape in shapes.items()}
+    report = modelscan.inspect(archive(tmp_path / "model.keras", model, arrays, "2.15.0"))
+    assert grave(report) == []
+    assert (report.parameters.trainable, report.parameters.independent) == (1, 109)
