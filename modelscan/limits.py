@@ -35,6 +35,8 @@ class Limits:
     """Nesting of groups in an HDF5 file."""
     layers: int = 200_000
     """Layers in one configuration, nested ones included."""
+    outputs: int = 65_536
+    """Tensors that one call of a layer yields."""
     nesting: int = 100
     """Models in models, wrappers in wrappers, subgraphs in subgraphs, messages in messages."""
     nodes: int = 1_000_000

@@ -126,7 +126,7 @@ def _layer(block: Block) -> Iterator[Reason]:
     for entry in (block.config.get("layer"), block.config.get("backward_layer")):
         inner = entry.get("config") if isinstance(entry, Mapping) else None
         kind = entry.get("class_name") if isinstance(entry, Mapping) else None
-        if isinstance(inner, Mapping) and kind in _RECURRENT and "time_major" in inner:
+        if isinstance(inner, Mapping) and isinstance(kind, str) and kind in _RECURRENT and "time_major" in inner:
             yield (
                 "keyword-gone",
                 KERAS_3,

@@ -30,6 +30,7 @@ def _attended(c: Config) -> tuple[Shape | None, ...]:
     if len(c.inputs) < 2 or c.inputs[0] is None or c.inputs[1] is None:
         return (None,)
     query, value = c.inputs[0], c.inputs[1]
+    c.checked(query, 2), c.checked(value, 2)
     output = (*query[:-1], value[-1])
     scores = (*query[:-1], value[-2])
     return (output, scores) if c.arguments.get("return_attention_scores") else (output,)
@@ -52,7 +53,7 @@ def _features(c: Config, name: str, shape: Shape | None) -> Dim:
 @layer("MultiHeadAttention")
 def multi_head_attention(c: Config) -> Derived:
     """Four projections: query, key, value and output, each with a bias unless it is switched off."""
-    query, value, key = _sources(c)
+    query, value, key = (c.checked(one, 2) for one in _sources(c))
     heads = c.dim("num_heads", symbol="heads")
     key_dim = c.dim("key_dim")
     value_dim = c.stated("value_dim", c.integer("value_dim", c.integer("key_dim")), "value_dim")
@@ -110,7 +111,7 @@ def _projections(c: Config, parts: list[tuple[str, list[Dim], list[Dim]]], priva
 @layer("GroupQueryAttention", "GroupedQueryAttention")
 def grouped_query_attention(c: Config) -> Derived:
     """Query heads share key and value heads in groups."""
-    query, value, key = _sources(c)
+    query, value, key = (c.checked(one, 3) for one in _sources(c))
     head = c.dim("head_dim")
     queries, keys = c.dim("num_query_heads", symbol="query_heads"), c.dim("num_key_value_heads", symbol="key_value_heads")
     features = _features(c, "query_features", query)

@@ -43,9 +43,7 @@ def reversible_embedding(c: Config) -> Derived:
 @layer("EinsumDense")
 def einsum_dense(c: Config) -> Derived:
     """A kernel whose axes an equation names; source: `keras/src/layers/core/einsum_dense.py`, `_analyze_einsum_string`."""
-    equation = c.get("equation")
-    if not isinstance(equation, str):
-        raise BadConfigError("equation is no text")
+    equation = c.text("equation")
     left, kernel_axes, right, elided = equation_parts(equation)
     target = c.get("output_shape", ())
     target = list(target) if isinstance(target, list | tuple) else [target]
@@ -66,7 +64,7 @@ def einsum_dense(c: Config) -> Derived:
     if unknown:
         raise BadConfigError(f"the equation {equation!r} does not tell the extent of {unknown[0]!r}")
     weights = [c.weight("kernel", *(sizes[letter] for letter in kernel_axes), multiplied=True)]
-    bias_axes = c.get("bias_axes")
+    bias_axes = c.text("bias_axes")
     if bias_axes:
         first = min((right.index(letter) for letter in bias_axes if letter in right), default=0)
         extents = [sizes[letter] if letter in bias_axes else const(1) for letter in right[first:]]
@@ -108,8 +106,7 @@ def _einsum_output(c: Config, left: str, right: str, elided: str, target: list[o
 def prelu(c: Config) -> Derived:
     """A slope per element, shared along `shared_axes`; source: `keras/src/layers/activations/prelu.py`."""
     shape = c.input
-    shared = c.get("shared_axes") or ()
-    shared = {shared} if isinstance(shared, int) else set(shared)
+    shared = set(c.axes("shared_axes"))
     if shape is None:
         return Derived([c.weight("alpha", dim("elements", None))], (None,), 0)
     dims = [const(1) if axis in shared else c.from_input(f"inputs_{axis}", axis) for axis in range(1, len(shape))]

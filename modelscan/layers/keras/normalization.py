@@ -7,12 +7,12 @@ from modelscan.layers.keras.registry import BadConfigError, Config, Derived, lay
 from modelscan.model import WeightSpec
 
 
-def _axes(c: Config, default: object = -1) -> list[int]:
-    value = c.get("axis", default)
-    axes = list(value) if isinstance(value, list | tuple) else [value]
-    if not all(isinstance(axis, int) and not isinstance(axis, bool) for axis in axes):
-        raise BadConfigError(f"axis is {value!r}, not one or more whole numbers")
-    return axes
+def _axes(c: Config) -> list[int]:
+    """The axes that a layer keeps apart, one or more."""
+    axes = c.axes("axis", -1)
+    if not axes:
+        raise BadConfigError("axis is an empty list")
+    return list(axes)
 
 
 @layer("BatchNormalization", "SyncBatchNormalization", "BatchNormalizationV1", "BatchNormalizationV2")
@@ -83,8 +83,7 @@ def normalization(c: Config) -> Derived:
     """Mean and variance over the kept axes, and a counter; none of them trained, none if they are given."""
     if c.get("mean") is not None or c.get("variance") is not None:
         return Derived((), c.inputs[:1] or (None,), 0)
-    axis = c.values.get("axis", -1)
-    axes = [] if axis is None else list(axis) if isinstance(axis, list | tuple) else [axis]
+    axes = c.axes("axis", None if "axis" in c.values else -1)
     if c.input is None:
         dims: tuple[Dim, ...] = tuple(dim(f"inputs_{one}", None) for one in axes)
     else:

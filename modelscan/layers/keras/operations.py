@@ -83,7 +83,7 @@ def _sliced(c: Config) -> Shape | None:
             size, bounds = rest.pop(0), [one.get(word) for word in ("start", "stop", "step")]
             if bounds[2] == 0:
                 return None
-            sizes.append(len(range(*slice(*bounds).indices(size))) if isinstance(size, int) else None)
+            sizes.append(len(range(*slice(*bounds).indices(size))) if isinstance(size, int) and size >= 0 else None)
         else:
             return None
     return (*sizes, *rest)
@@ -96,7 +96,10 @@ def _reduced(c: Config) -> Shape | None:
     keep = bool(c.get("keepdims", c.arguments.get("keepdims", False)))
     if axis is None:
         return (1,) * len(c.input) if keep else ()
-    axes = {one % len(c.input) for one in (axis if isinstance(axis, list | tuple) else [axis]) if isinstance(one, int)}
+    listed = axis if isinstance(axis, list | tuple) else [axis]
+    if not all(isinstance(one, int) and -len(c.input) <= one < len(c.input) for one in listed):
+        return None
+    axes = {one % len(c.input) for one in listed}
     return tuple(1 if at in axes else size for at, size in enumerate(c.input) if keep or at not in axes)
 
 
@@ -122,7 +125,7 @@ def _transposed(c: Config) -> Shape | None:
         return None
     if axes is None:
         return tuple(reversed(c.input))
-    if not isinstance(axes, list | tuple) or sorted(axes) != list(range(len(c.input))):
+    if not isinstance(axes, list | tuple) or not all(isinstance(one, int) for one in axes) or sorted(axes) != list(range(len(c.input))):
         return None
     return tuple(c.input[axis] for axis in axes)
 
@@ -138,6 +141,8 @@ def _concatenated(c: Config) -> Shape | None:
     axis = c.get("axis", c.arguments.get("axis"))
     known = [shape for shape in c.inputs if shape is not None]
     if not known or len(known) != len(c.inputs) or not isinstance(axis, int) or any(len(one) != len(known[0]) for one in known):
+        return None
+    if not -len(known[0]) <= axis < len(known[0]):
         return None
     at = axis % len(known[0])
     sizes = [shape[at] for shape in known]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from modelscan.formula import dim
@@ -86,8 +87,9 @@ _OWN_SHAPES = (3, 14)
 @layer("Discretization")
 def discretization(c: Config) -> Derived:
     """Bin numbers or vectors of bins. tf.keras stores the summary that it adapted to, which is no parameter."""
-    bins = c.get("bin_boundaries") or ()
-    size = len(bins) + 1 if bins else c.get("num_bins")
+    array = isinstance(c.get("bin_boundaries"), Mapping)  # a NumPy array in Keras 3's words
+    bins = () if array else c.listed("bin_boundaries")
+    size = None if array else len(bins) + 1 if bins else c.get("num_bins")
     derived = _encoded(c, size if isinstance(size, int) else None)
     if (3, 0) <= (c.version or (0, 0)) < _OWN_SHAPES:  # whose `compute_output_spec` gave the input's shape in every mode
         derived = same(c)
@@ -186,7 +188,7 @@ def stft_spectrogram(c: Config) -> Derived:
 def mel_spectrogram(c: Config) -> Derived:
     """Frequencies over time: source: `.../preprocessing/mel_spectrogram.py`."""
     bins = c.integer("num_mel_bins", 128)
-    shape = c.input
+    shape = c.ranked(1)
     if shape is None:
         return Derived((), (None,), 0)
     stride, time = c.integer("sequence_stride", 256), shape[-1]

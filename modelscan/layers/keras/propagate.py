@@ -186,7 +186,7 @@ class _Functional:
 
     def _completed(self, key: Key, outputs: Shapes) -> Shapes:
         """Unknown outputs filled in from what the consumers' tensors declare; known ones held against it."""
-        declared = self.declared.get(key)
+        declared = self._places(key, len(outputs))
         if not declared:
             return outputs
         found = list(outputs) + [None] * (max(declared) + 1 - len(outputs))
@@ -202,6 +202,18 @@ class _Functional:
                 text = f"{key[0]} yields {mine} by its configuration, the file declares {shape}"
                 self._note("declared-shape-mismatch", text, key[0])
         return tuple(found)
+
+    def _places(self, key: Key, known: int) -> dict[int, Shape]:
+        """What the consumers declare of a call's outputs, by place; a negative one counts from the end of those `known`, as in Python."""
+        found: dict[int, Shape] = {}
+        most = self.propagation.deriver.limits.outputs
+        for index, shape in self.declared.get(key, {}).items():
+            place = index + known if index < 0 else index
+            if 0 <= place < most:
+                found.setdefault(place, shape)
+            else:
+                self._note("malformed-config", f"output {index} of {key[0]} is used, which no layer can have", key[0])
+        return found
 
     def _fill(self, key: Key, index: int, shape: Shape) -> None:
         result = self.propagation.results.get(self.blocks[key[0]].path)

@@ -127,7 +127,8 @@ def _stacked(c: Config, entries: list[Any], step: Shape | None) -> tuple[list[We
 def rnn(c: Config) -> Derived:
     """The weights of the cell, or of the stacked cells, for the input of one time step."""
     entries = _cell_entries(c.get("cell"))
-    step: Shape | None = None if c.input is None else (c.input[0], *c.input[2:])
+    shape = c.ranked(2)
+    step: Shape | None = None if shape is None else (shape[0], *shape[2:])
     if len(entries) == 1 and not _is_stacked(c.get("cell")):
         inner = c.inner(entries[0], (step,))
         weights = prefixed(keyed(inner.weights), "cell", "")

@@ -99,6 +99,28 @@ class Config:
                 raise BadConfigError(f"{name} is {_short(value)}, not {count} whole numbers of at least {least}")
         return tuple(value)
 
+    def axes(self, name: str, default: Any = None) -> tuple[int, ...]:
+        """Whole numbers of any sign, one or a list of them; none where the hyperparameter is absent and has no default."""
+        value = self.get(name, default)
+        listed = list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
+        if not all(isinstance(one, int) and not isinstance(one, bool) for one in listed):
+            raise BadConfigError(f"{name} is {_short(value)}, not one or more whole numbers")
+        return tuple(listed)
+
+    def text(self, name: str, default: str = "") -> str:
+        """A word; `default` where it is absent."""
+        value = self.get(name, default)
+        if not isinstance(value, str):
+            raise BadConfigError(f"{name} is {_short(value)}, no text")
+        return value
+
+    def listed(self, name: str) -> tuple[Any, ...]:
+        """A list; empty where it is absent."""
+        value = self.get(name, ())
+        if not isinstance(value, list | tuple):
+            raise BadConfigError(f"{name} is {_short(value)}, no list")
+        return tuple(value)
+
     @property
     def channels_first(self) -> bool:
         """Whether `data_format` puts the channels before the spatial dimensions."""
@@ -119,6 +141,16 @@ class Config:
             raise BadConfigError(f"the input has {len(self.input)} dimensions, a {self.type} needs more")
         value = self.input[axis]
         return value if isinstance(value, int) else None
+
+    def ranked(self, least: int) -> Shape | None:
+        """The first input's shape, checked to have `least` dimensions or more."""
+        return self.checked(self.input, least)
+
+    def checked(self, shape: Shape | None, least: int) -> Shape | None:
+        """A shape that is known to have `least` dimensions or more, or not known."""
+        if shape is not None and len(shape) < least:
+            raise BadConfigError(f"an input has {len(shape)} dimensions, a {self.type} needs {least} or more")
+        return shape
 
     def rank(self, rank: int) -> Shape | None:
         """The first input's shape, checked to have `rank` dimensions."""

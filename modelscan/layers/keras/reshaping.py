@@ -42,10 +42,10 @@ def reshape(c: Config) -> Derived:
 @layer("Permute")
 def permute(c: Config) -> Derived:
     """Axes in another order, counted from 1."""
-    dims = c.get("dims")
+    dims = c.axes("dims")
     if c.input is None:
         return Derived((), (None,), 0)
-    if not isinstance(dims, list | tuple) or sorted(dims) != list(range(1, len(c.input))):
+    if sorted(dims) != list(range(1, len(c.input))):
         raise BadConfigError(f"dims is {dims!r} for an input with {len(c.input)} dimensions")
     return Derived((), ((c.input[0], *(c.input[axis] for axis in dims)),), 0)
 

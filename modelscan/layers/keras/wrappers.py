@@ -10,10 +10,11 @@ from modelscan.model import Shape
 @layer("TimeDistributed")
 def time_distributed(c: Config) -> Derived:
     """The inner layer's weights, applied at every time step."""
-    steps = c.input[1] if c.input is not None and len(c.input) > 1 else None
-    inner_input: Shape | None = None if c.input is None else (c.input[0], *c.input[2:])
+    shape = c.ranked(2)
+    steps = shape[1] if shape is not None else None
+    inner_input: Shape | None = None if shape is None else (shape[0], *shape[2:])
     inner = c.inner(c.get("layer"), (inner_input,))
-    outputs = tuple(None if shape is None or c.input is None else (shape[0], steps, *shape[1:]) for shape in inner.outputs)
+    outputs = tuple(None if not one or c.input is None else (one[0], steps, *one[1:]) for one in inner.outputs)
     positions = inner.positions * steps if inner.positions is not None and isinstance(steps, int) else None
     copies = {f"layer/{key}": role for key, role in inner.copies.items()}
     return Derived(prefixed(keyed(inner.weights), "layer", ""), outputs or (None,), positions, note=inner.note, copies=copies)

@@ -1,0 +1,161 @@
+"""Configurations with values of any other type and size: whatever they say, deriving them ends in a finding and not in an error."""
+
+import random
+
+import pytest
+
+from modelscan.accounting import reconcile
+from modelscan.formats.keras.blocks import BlockReader
+from modelscan.formats.keras.listing import layers_of
+from modelscan.layers.keras import derive
+from modelscan.limits import DEFAULT
+from modelscan.model import Model
+from tests.layers.keras.configurations import sample
+
+ODD = (
+    0,
+    -1,
+    10**12,
+    10**25,
+    -(10**25),
+    1.5,
+    float("nan"),
+    "x",
+    "",
+    None,
+    True,
+    [],
+    [1],
+    [[1]],
+    [None],
+    ["a"],
+    {},
+    {"a": 1},
+    [1, "a"],
+    [{}],
+)
+ODD += ([0, 0], [[], []], [[[1]]], [10**9] * 2, {"class_name": "Dense", "config": {}}, {"class_name": {}, "config": {}})
+SEED, CASES, EACH = 26, 120, 8
+
+
+def derived(config, version="3.15.1"):
+    seen = []
+    block = BlockReader(DEFAULT, seen).model(config)
+    model = Model(
+        "keras", "keras", producer={"version": version}, layers=layers_of(block, {}, version), graph=block, observations=tuple(seen)
+    )
+    found = derive(model, DEFAULT)
+    reconcile(found)
+    return found
+
+
+def kinds(config, version="3.15.1"):
+    return {one.kind for one in derived(config, version).observations}
+
+
+def tensor(name, shape, index=0):
+    return {"class_name": "__keras_tensor__", "config": {"shape": shape, "dtype": "float32", "keras_history": [name, 0, index]}}
+
+
+def functional(entry, shapes, arguments=None, index=0):
+    """One layer called on inputs of these shapes."""
+    names = [f"input_{at}" for at in range(len(shapes))]
+    inputs = [{"class_name": "InputLayer", "config": {"name": n, "batch_shape": s}, "name": n} for n, s in zip(names, shapes, strict=True)]
+    args = [tensor(n, s, index) for n, s in zip(names, shapes, strict=True)]
+    args = args if "Attention" in entry["class_name"] or len(args) == 1 else [args]
+    layer = {"module": "keras.layers", "name": "one", "inbound_nodes": [{"args": args, "kwargs": arguments or {}}], **entry}
+    ends = {"input_layers": [[n, 0, 0] for n in names], "output_layers": [["one", 0, 0]]}
+    return {"class_name": "Functional", "config": {"name": "m", "layers": [*inputs, layer], **ends}}
+
+
+def one(kind, shapes, arguments=None, **config):
+    return functional({"class_name": kind, "config": {"name": "one", "trainable": True, **config}}, shapes, arguments)
+
+
+def wrapped():
+    """Wrappers, cells and operations, which the sample has none of."""
+    inner = {"class_name": "LSTM", "config": {"name": "l", "units": 3, "return_sequences": True}}
+    cells = [{"class_name": kind, "config": {"name": kind, "units": 3}} for kind in ("LSTMCell", "GRUCell")]
+    yield one("Bidirectional", [[None, 4, 3]], layer=inner, backward_layer=None, merge_mode="concat")
+    yield one("TimeDistributed", [[None, 4, 3]], layer={"class_name": "Dense", "config": {"name": "d", "units": 3}})
+    yield one("RNN", [[None, 4, 3]], cell={"class_name": "StackedRNNCells", "config": {"cells": cells}}, return_state=True)
+    yield one("SpectralNormalization", [[None, 4]], layer={"class_name": "Dense", "config": {"name": "d", "units": 3}})
+    yield one("Normalization", [[None, 4]], axis=[-1])
+    yield one("TextVectorization", [[None, 1]], output_mode="tf_idf", vocabulary_size=5, max_tokens=9)
+    yield one("IntegerLookup", [[None, 1]], output_mode="one_hot", vocabulary=[1, 2], vocabulary_size=4, num_oov_indices=1)
+    yield one("Dense", [[None, 8]], units=4, quantization_config={"config": {"block_size": 4}}, dtype={"config": {"mode": "int4/4"}})
+    for function, arguments in (
+        ("transpose", {"perm": [0, 2, 1]}),
+        ("__operators__.getitem", {"slice_spec": [{"start": None, "stop": 2, "step": None}, 1]}),
+        ("one_hot", {"depth": 3, "axis": 1}),
+        ("linalg.matmul", {"b": [[1.0, 2.0]], "transpose_b": True}),
+        ("split", {"num_or_size_splits": 2, "axis": 1}),
+        ("tile", {"multiples": [1, 2, 3]}),
+    ):
+        yield one("TFOpLambda", [[None, 4, 2]], arguments, function=function)
+
+
+def places(value, path=()):
+    yield path
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(inner, (*path, key))
+
+
+def changed(value, path, new):
+    """A copy with another value at one place."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = changed(copy[path[0]], path[1:], new)
+    return copy
+
+
+def test_no_configuration_makes_a_derivation_fail():
+    rng = random.Random(SEED)
+    configs = [one(case.name, [[None, *shape] for shape in case.inputs], **case.arguments) for case in sample(CASES, SEED)]
+    for config in (*configs, *wrapped()):
+        everywhere = [path for path in places(config) if len(path) > 1]
+        layer = [path for path in everywhere if len(path) > 3 and path[2] == len(config["config"]["layers"]) - 1]
+        for version in ("3.15.1", "2.15.0"):
+            derived(config, version)
+            for _ in range(EACH):
+                derived(changed(config, rng.choice(rng.choice((everywhere, layer))), rng.choice(ODD)), version)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        one("EinsumDense", [[None, 6, 8]], equation="abc,cd->abd", output_shape=[6, 4], bias_axes=2),
+        one("EinsumDense", [[None, 6, 8]], equation="abc,cd->abd", output_shape=[6, 4], bias_axes=[1]),
+        one("PReLU", [[None, 6]], shared_axes=[{}]),
+        one("PReLU", [[None, 6]], shared_axes=[[1]]),
+        one("Normalization", [[None, 6]], axis=[[[1]]]),
+        one("Attention", [[], [None, 5, 8]], use_scale=True),
+        one("Attention", [[None, 5, 8], [8]], use_scale=True),
+        one("GroupQueryAttention", [[None], [None, 5, 8]], head_dim=4, num_query_heads=4, num_key_value_heads=2),
+        one("RNN", [[None]], cell={"class_name": "LSTMCell", "config": {"units": 3}}, return_sequences=True),
+        one("TimeDistributed", [[]], layer={"class_name": "Dense", "config": {"units": 3}}),
+        one("Permute", [[None, 6]], dims=["x"]),
+        one("Discretization", [[None, 6]], bin_boundaries=True),
+        one("MelSpectrogram", [[]]),
+    ],
+)
+def test_values_that_no_layer_can_have_are_said(config):
+    assert "invalid-hyperparameter" in kinds(config)
+
+
+@pytest.mark.parametrize("config", [one("TFOpLambda", [[None, 6]], {"perm": [[1], 0]}, function="transpose")])
+def test_what_an_operation_cannot_have_leaves_its_shape_unknown(config):
+    assert derived(config, "2.15.0").outputs[0].shape is None
+
+
+def test_an_inner_class_that_is_no_text():
+    config = one("TimeDistributed", [[None, 3, 6]], layer={"class_name": {"a": 1}, "config": {"units": 3}})
+    assert "invalid-hyperparameter" in kinds(config, "2.15.0")
+
+
+@pytest.mark.parametrize("index", [DEFAULT.outputs, 150_000_000, 10**12, 10**25, -5, -(10**25)])
+def test_an_output_that_no_layer_can_have(index):
+    entry = {"class_name": "Dense", "config": {"name": "one", "trainable": True, "units": 3}}
+    assert "malformed-config" in kinds(functional(entry, [[None, 6]], index=index))
+    assert "malformed-config" not in kinds(functional(entry, [[None, 6]], index=-1))  # the last one, and Keras loads it
