@@ -2,8 +2,7 @@
 
 An element of variable length stands in the attribute as a length, an address and an index, and the library allocates that length before it
 looks whether the heap holds so much (`H5T__conv_vlen` in `H5Tconv.c`, HDF5 1.14). So the lengths are read from the object's header first.
-Layout: HDF5 File Format Specification 3.0, IV.A (object headers) and IV.A.2.m (attribute message); only attributes in the header itself
-are found, not those of "dense" storage.
+Layout: HDF5 File Format Specification 3.0, IV.A (object headers) and IV.A.2.m (attribute message). What is not found is not read.
 """
 
 from __future__ import annotations
@@ -14,10 +13,11 @@ from typing import Any
 
 from h5py import h5a, h5o, h5t
 
+from modelscan.formats.keras.dense import contents, heap_of
 from modelscan.formats.keras.heaps import LARGEST
 from modelscan.source import Source
 
-_ATTRIBUTE, _CONTINUATION = 0x0C, 0x10
+_ATTRIBUTE, _CONTINUATION, _ATTRIBUTE_INFO = 0x0C, 0x10, 0x15
 _BLOCKS = 1_000
 """Blocks of one object's header that are followed."""
 _REFERENCE = 16
@@ -41,10 +41,18 @@ def excess(owner: Any, attribute: h5a.AttrID, source: Source, base: int, there: 
         return f"declares {declared:,} bytes, the file has {there:,}"
     if item is None:
         return None
-    data = _find(source, base, int(h5o.get_info(owner).addr), attribute.name, declared)
-    if data is None:
-        return None
-    sizes = [item * int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), _REFERENCE)]
+    found = _find(source, base, int(h5o.get_info(owner).addr), attribute.name, declared)
+    if not any(len(data) == declared for data in found):
+        return "lies where the lengths of its elements cannot be told beforehand; it was not read"
+    for data in found:
+        problem = _too_long([item * int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), _REFERENCE)], there)
+        if problem is not None:
+            return problem
+    return None
+
+
+def _too_long(sizes: list[int], there: int) -> str | None:
+    """Why elements of these lengths cannot be in a file of so many bytes."""
     bound = min(LARGEST, there)
     if max(sizes, default=0) > bound:
         return f"holds an element of {max(sizes):,} bytes, a heap of this file can have {bound:,}"
@@ -60,16 +68,33 @@ def _item(kind: Any) -> int | None:
     return int(kind.get_super().get_size()) if isinstance(kind, h5t.TypeVlenID) else None
 
 
-def _find(source: Source, base: int, address: int, name: bytes, size: int) -> bytes | None:
-    """The bytes of an attribute, None where it is not found."""
+def _find(source: Source, base: int, address: int, name: bytes, size: int) -> list[bytes]:
+    """The bytes of an attribute, and whatever else could be taken for them; empty where they are not found."""
+    found: list[bytes] = []
+    heap: int | None = None
     for kind, body in _messages(source, base, base + address):
-        if kind == _ATTRIBUTE and len(body) > 8 and body[0] in (1, 2, 3):
-            parts = [int.from_bytes(body[at : at + 2], "little") for at in (2, 4, 6)]
-            at = 9 if body[0] == 3 else 8
-            if body[at : at + parts[0]].rstrip(b"\0") == name:
-                begin = at + sum((part + 7) & ~7 if body[0] == 1 else part for part in parts)
-                return body[begin : begin + size]
-    return None
+        if kind == _ATTRIBUTE:
+            found.extend(_values(body, 0, name, size))
+        elif kind == _ATTRIBUTE_INFO:
+            heap = heap_of(body)
+    if heap is not None:
+        for block in contents(lambda start, many: _read(source, base + start, many), heap):
+            at = block.find(name + b"\0")
+            while at >= 0:
+                found.extend(value for front in (8, 9) if at >= front for value in _values(block, at - front, name, size))
+                at = block.find(name + b"\0", at + 1)
+    return found
+
+
+def _values(data: bytes, start: int, name: bytes, size: int) -> Iterator[bytes]:
+    """The value of the attribute message of that name, if one begins there."""
+    head = data[start : start + 9]
+    if len(head) == 9 and head[0] in (1, 2, 3):
+        parts = [int.from_bytes(head[at : at + 2], "little") for at in (2, 4, 6)]
+        at = start + (9 if head[0] == 3 else 8)
+        if data[at : at + parts[0]].rstrip(b"\0") == name:
+            begin = at + sum((part + 7) & ~7 if head[0] == 1 else part for part in parts)
+            yield data[begin : begin + size]
 
 
 def _messages(source: Source, base: int, start: int) -> Iterator[tuple[int, bytes]]:
