@@ -178,6 +178,8 @@ class Pool(Generic[Answer]):
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             _be_silent()
             limit_process(self.limits)
+            first = _next_descriptor(results, self.limits.worker_files)
+            most = first + (self.limits.worker_files - first) // 2
             gc.freeze()  # what the parent made stays: no collection walks it, and its pages stay shared
             if prepare is not None:
                 limit_time(self.limits)
@@ -192,6 +194,8 @@ class Pool(Generic[Answer]):
                 _write_all(results, _HEAD.pack(len(data), what) + data)
                 if what == _LAST:
                     break
+                if _next_descriptor(results, self.limits.worker_files) > most:
+                    gc.collect()  # files that objects in cycles hold open are given back
         finally:
             os._exit(0)
 
@@ -325,6 +329,16 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _next_descriptor(like: int, most: int) -> int:
+    """The number that the next file would get: about how many are open; `most` when it gets none."""
+    try:
+        descriptor = os.dup(like)
+    except OSError:
+        return most
+    os.close(descriptor)
+    return descriptor
 
 
 def _be_silent() -> None:

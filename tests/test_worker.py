@@ -1,5 +1,6 @@
 """Child processes with limits: whatever happens to one, the scan goes on and says what it was."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -45,6 +46,10 @@ def examine(path, options, limits):
             [os.open(os.devnull, os.O_RDONLY) for _ in range(10_000)]
         case "wait":
             time.sleep(0.2)
+        case "cycle":
+            gc.disable()
+            cycle = [open(os.devnull)]  # noqa: SIM115
+            cycle.append(cycle)
     return ModelReport(path, "onnx", True, os.getpid(), name="ü" * 300_000 if path == "large" else str(len(SERVED)))
 
 
@@ -64,6 +69,12 @@ def test_the_next_file_is_read_while_the_caller_takes_the_last_one():
     next(answers)
     assert time.monotonic() - started < 0.15
     answers.close()
+
+
+def test_files_that_objects_in_cycles_hold_open_are_given_back():
+    """However seldom memory is collected: hundreds of small files are read before that."""
+    answers = run([f"cycle:{n}" for n in range(600)])
+    assert {one.readable for one in answers} == {True}
 
 
 def test_small_files_wait_where_they_will_be_read():
