@@ -15,6 +15,8 @@ MOST = 1 << 22
 """Bytes of one heap that are looked at; what honest files keep there is a few kilobytes."""
 _HEADER = 142
 _INDIRECT = b"FHIB"
+_ROWS = 64
+"""Rows of an indirect block: each is of blocks twice as large, and a heap's offsets have 64 bits."""
 _FRONT, _RECORD = 6, 24
 """Bytes before the records of a tree's node; bytes of a record: address, length, number."""
 
@@ -41,6 +43,8 @@ def _blocks(read: Read, head: bytes) -> Iterator[bytes]:
     root, rows = _number(head, 132, 8), _number(head, 140, 2)
     begin = 13 + (_number(head, 128, 2) + 7) // 8
     left = MOST
+    if not width or not 0 < start <= largest <= MOST or rows > _ROWS:
+        return
     pending = [(root, start, rows)]
     while pending and left > 0:
         address, size, rows = pending.pop()
@@ -56,7 +60,7 @@ def _blocks(read: Read, head: bytes) -> Iterator[bytes]:
         if entries[:4] != _INDIRECT:
             continue
         for index in range((len(entries) - begin) // 8):
-            inner = start << max(index // width - 1, 0)
+            inner = start << min(max(index // width - 1, 0), _ROWS)
             below = 0 if inner <= largest else (inner // (start * width)).bit_length()
             pending.append((_number(entries, begin + 8 * index, 8), inner, below))
 
