@@ -25,6 +25,14 @@ class Limits:
     """Length of one name (tensor, node, layer, member)."""
     archive_members: int = 100_000
     """Entries in an archive's directory."""
+    archive_directory_bytes: int = 64 * MIB
+    """Size of a zip archive's directory."""
+    peeked_bytes: int = 16 * MIB
+    """Bytes of a tar archive that are looked through to find a SavedModel in it, while a folder is searched."""
+    mlmodel_bytes: int = 256 * KIB
+    """Size of MLflow's `MLmodel`."""
+    mlmodel_depth: int = 20
+    """Nesting of mappings and lists in an `MLmodel`."""
     inflate_ratio: int = 200
     """Inflated size of a compressed member against its stored size."""
     inflate_bytes: int = 1 * GIB

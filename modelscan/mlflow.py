@@ -1,7 +1,8 @@
 """MLflow model folders: which files the `MLmodel` beside them names, and whether its signature fits the model.
 
 Source: `mlflow/models/model.py`, `mlflow/types/schema.py`. The file is YAML as PyYAML dumps it; the subset read here is mappings,
-lists, plain and quoted scalars, and text wrapped over lines. No tag, anchor or alias is followed.
+lists, plain and quoted scalars, and text wrapped over lines; in braces and brackets what stands on one line or is the whole file. No tag,
+anchor or alias is followed.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from modelscan.errors import LimitExceeded, UnreadableFile
+from modelscan.limits import DEFAULT, Limits
 from modelscan.model import Model, Observation, Shape, TensorInfo, shape_text
 
 NAME = "MLmodel"
-_BYTES = 256 * 1024
-_DEPTH = 20
 _LEVELS = 3
 """How far above a model's file its `MLmodel` may lie (`data/model/saved_model.pb`)."""
 _FLAVOURS = {
@@ -29,29 +30,41 @@ _FLAVOURS = {
 _INSIDE = ("model.keras", "model.h5", "model", "saved_model.pb", "model.onnx")
 """What a flavour's folder holds."""
 _OPENS = re.compile(r"""(?:: |- )(['"])""")
+_FLOW_SCALAR = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*"|[^\s,\[\]{}'":#&*!|>%@`?-](?:[^,\[\]{}:]|:(?! ))*|-[^\s,\[\]{}:]+""")
+"""In braces: quoted, or plain up to the next comma, bracket, or colon with a blank behind it."""
 _UNESCAPED = re.compile(r'(?<!\\)(?:\\\\)*"')
 _LINE = re.compile(r"""^(?P<indent> *)(?P<dash>-(?: +|$))?(?:(?P<key>"[^"]*"|'[^']*'|[^\s#:'"\[{][^:#]*?):(?: +|$))?(?P<value>.*)$""")
 
 
-def read(folder: str) -> Mapping[str, Any] | None:
-    """The `MLmodel` of a folder; None where there is none or it is not as MLflow writes it."""
+def read(folder: str, limits: Limits = DEFAULT) -> Mapping[str, Any]:
+    """The `MLmodel` of a folder; raises `UnreadableFile` where it cannot be read or is not as MLflow writes it."""
     path = os.path.join(folder, NAME)
     try:
         info = os.lstat(path)
-        if not stat.S_ISREG(info.st_mode) or info.st_size > _BYTES:
-            return None
+        if not stat.S_ISREG(info.st_mode):
+            raise UnreadableFile("not-a-regular-file", "no regular file; it was not opened")
+        if info.st_size > limits.mlmodel_bytes:
+            raise LimitExceeded("mlmodel_bytes", info.st_size, limits.mlmodel_bytes)
         with open(path, encoding="utf-8") as file:
-            found = parse(file.read(_BYTES))
-    except (OSError, UnicodeDecodeError, ValueError):
-        return None
-    return found if isinstance(found.get("flavors"), Mapping) else None
+            found = parse(file.read(limits.mlmodel_bytes), limits.mlmodel_depth)
+    except OSError as error:
+        raise UnreadableFile("unreadable-file", error.strerror or str(error)) from error
+    except ValueError as error:
+        raise UnreadableFile("unknown-format", "not as MLflow writes it, and was not followed") from error
+    if not isinstance(found.get("flavors"), Mapping):
+        raise UnreadableFile("unknown-format", "names no flavors")
+    return found
 
 
-def parse(text: str) -> dict[str, Any]:
-    """A YAML mapping of the subset; raises `ValueError` for anything else."""
+def parse(text: str, most_deep: int = DEFAULT.mlmodel_depth) -> dict[str, Any]:
+    """A YAML mapping of the subset; raises `ValueError` for anything else, nesting beyond `most_deep` included."""
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#") and line != "---"]
-    joined = _joined(lines)
-    value, after = _block(joined, 0, 0) if joined else ({}, 0)
+    if lines and lines[0].startswith("{"):
+        value, after = _flow(" ".join(lines), most_deep), len(lines)
+        joined = lines
+    else:
+        joined = _joined(lines)
+        value, after = _block(joined, 0, most_deep) if joined else ({}, 0)
     if not isinstance(value, dict) or after < len(joined):
         raise ValueError("no mapping")
     return value
@@ -83,9 +96,9 @@ def _is_even(text: str, quote: str) -> bool:
     return (text.count(quote) if quote == "'" else len(_UNESCAPED.findall(text))) % 2 == 0
 
 
-def _block(lines: list[str], at: int, depth: int) -> tuple[Any, int]:
-    """The value that begins at a line, and the line after it."""
-    if depth > _DEPTH:
+def _block(lines: list[str], at: int, left: int) -> tuple[Any, int]:
+    """The value that begins at a line, and the line after it; `left` levels may be below it."""
+    if left < 0:
         raise ValueError("nested too deep")
     first = _match(lines[at])
     indent, is_list = len(first["indent"]), bool(first["dash"])
@@ -101,10 +114,10 @@ def _block(lines: list[str], at: int, depth: int) -> tuple[Any, int]:
             raise ValueError(f"unexpected indentation: {lines[at]!r}")
         if is_list and match["key"] is not None:
             lines[at] = " " * match.end("dash") + lines[at][match.end("dash") :]
-            value, at = _block(lines, at, depth + 1)
+            value, at = _block(lines, at, left - 1)
             items.append(value)
             continue
-        value, at = _value(lines, at, match, indent, depth)
+        value, at = _value(lines, at, match, indent, left)
         if is_list:
             items.append(value)
         elif match["key"] is None:
@@ -121,14 +134,15 @@ def _match(line: str) -> re.Match[str]:
     return match
 
 
-def _value(lines: list[str], at: int, match: re.Match[str], indent: int, depth: int) -> tuple[Any, int]:
+def _value(lines: list[str], at: int, match: re.Match[str], indent: int, left: int) -> tuple[Any, int]:
     """What stands behind a key or dash: on its line, or as a block below it."""
     if match["value"]:
-        return _scalar(match["value"].strip()), at + 1
+        text = match["value"].strip()
+        return (_flow(text, left) if text[0] in "{[" else _scalar(text)), at + 1
     following = _match(lines[at + 1]) if at + 1 < len(lines) else None
     deeper = following is not None and (len(following["indent"]) > indent or (bool(following["dash"]) and not match["dash"]))
     if following is not None and deeper and len(following["indent"]) >= indent:
-        return _block(lines, at + 1, depth + 1)
+        return _block(lines, at + 1, left - 1)
     return None, at + 1
 
 
@@ -137,20 +151,71 @@ def _scalar(text: str) -> Any:
         return text[1:-1].replace("''", "'")
     if len(text) > 1 and text[0] == text[-1] == '"':
         return json.loads(text.replace("\\ ", " "))
-    return {"null": None, "~": None, "true": True, "false": False, "[]": [], "{}": {}}.get(text, text)
+    return {"null": None, "~": None, "true": True, "false": False}.get(text, text)
 
 
-def flavour_paths(folder: str, described: Mapping[str, Any]) -> list[str]:
-    """Paths of the model files that the flavours name; what leads out of the folder is left out."""
+def _flow(text: str, most_deep: int) -> Any:
+    """A value in braces or brackets, which stands on one line: `{onnx: {data: model.onnx}}`."""
+    value, at = _flow_value(text, _blanks(text, 0), most_deep)
+    if text[at:].strip() and not text[at:].lstrip().startswith("#"):
+        raise ValueError(f"not read: {text[at:]!r}")
+    return value
+
+
+def _flow_value(text: str, at: int, left: int) -> tuple[Any, int]:
+    """The value that begins at `at`, and where the blanks behind it end."""
+    if left < 0:
+        raise ValueError("nested too deep")
+    closing = {"{": "}", "[": "]"}.get(text[at : at + 1])
+    if closing is None:
+        return _flow_scalar(text, at)
+    items: list[Any] = []
+    mapping: dict[Any, Any] = {}
+    at = _blanks(text, at + 1)
+    while text[at : at + 1] != closing:
+        value, at = _flow_value(text, at, left - 1)
+        if closing == "]":
+            items.append(value)
+        else:
+            if text[at : at + 1] != ":" or not isinstance(value, str):
+                raise ValueError("a key without a value")
+            mapping[value], at = _flow_value(text, _blanks(text, at + 1), left - 1)
+        if text[at : at + 1] == ",":
+            at = _blanks(text, at + 1)
+        elif text[at : at + 1] != closing:
+            raise ValueError("neither a comma nor the end")
+    return (items if closing == "]" else mapping), _blanks(text, at + 1)
+
+
+def _flow_scalar(text: str, at: int) -> tuple[Any, int]:
+    match = _FLOW_SCALAR.match(text, at)
+    if match is None:
+        raise ValueError("no value")
+    return _scalar(match[0].strip()), _blanks(text, match.end())
+
+
+def _blanks(text: str, at: int) -> int:
+    while text[at : at + 1] == " ":
+        at += 1
+    return at
+
+
+def flavour_paths(folder: str, described: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Paths of the model files that the flavours name, and what they name that leads out of the folder."""
     found: dict[str, None] = {}
+    leading_out: list[str] = []
     flavours = described["flavors"]
     for flavour, keys in _FLAVOURS.items():
         settings = flavours.get(flavour)
         for key in keys if isinstance(settings, Mapping) else ():
             relative = settings.get(key)
-            if isinstance(relative, str) and not os.path.isabs(relative) and ".." not in relative.replace("\\", "/").split("/"):
+            if not isinstance(relative, str):
+                continue
+            if os.path.isabs(relative) or ".." in relative.replace("\\", "/").split("/") or "\0" in relative:
+                leading_out.append(relative)
+            else:
                 found[_model_in(os.path.join(folder, relative))] = None
-    return list(found)
+    return list(found), leading_out
 
 
 def _model_in(path: str) -> str:
@@ -165,9 +230,12 @@ def check(path: str, model: Model) -> Iterator[Observation]:
     folder = os.path.dirname(os.path.abspath(path))
     for _ in range(_LEVELS):
         if os.path.lexists(os.path.join(folder, NAME)):
-            described = read(folder)
-            named = [os.path.abspath(one) for one in flavour_paths(folder, described)] if described else []
-            if described is not None and os.path.abspath(path) in named and isinstance(described.get("signature"), Mapping):
+            try:
+                described = read(folder)
+            except UnreadableFile:  # told where the folder is searched
+                return
+            named = [os.path.abspath(one) for one in flavour_paths(folder, described)[0]]
+            if os.path.abspath(path) in named and isinstance(described.get("signature"), Mapping):
                 for side, own in (("inputs", model.inputs), ("outputs", model.outputs)):
                     for text in _differences(described["signature"].get(side), own):
                         yield Observation("mlflow-signature", f"MLmodel and the model differ in their {side}: {text}", where=NAME)

@@ -17,6 +17,7 @@ from modelscan.records import record
 from modelscan.worker import Pool, can_isolate, isolation_note
 
 _WORTH_IMPORTING = 4
+_PATHS_SHOWN = 5
 READERS = {
     (".onnx",): ("modelscan.formats.onnx.reader", "modelscan.layers.onnx"),
     (".keras", ".h5", ".hdf5"): ("modelscan.formats.keras.archive", "modelscan.formats.keras.hdf5", "modelscan.layers.keras"),
@@ -73,7 +74,7 @@ def begin(
     brief: bool = False,
 ) -> Running:
     """The same, model by model; `brief` for the findings and sums alone. Raises `ConfigError` at once, before any model is read."""
-    found = discover(paths)
+    found = discover(paths, limits)
     _complain(found)
 
     def models() -> Iterator[ModelReport]:
@@ -149,16 +150,33 @@ def not_survived(path: str, kind: str, reason: str) -> ModelReport:
 
 def _notes(found: Discovery, isolate: bool) -> Iterator[str]:
     """What the reader of the report must know about the scan itself."""
-    if found.outside:
-        which = f"{found.outside:,} links lead" if found.outside > 1 else "a link leads"
-        yield f"{which} out of the searched folders; what is there was not read"
+    yield from _left_out(found)
     note = isolation_note() if isolate else None
     if note:
         yield note
 
 
+def _left_out(found: Discovery) -> Iterator[str]:
+    """What of the named paths was not looked at."""
+    if found.outside:
+        which = f"{found.outside:,} links lead" if found.outside > 1 else "a link leads"
+        yield f"{which} out of the searched folders; what is there was not read"
+    if found.barren and found.targets:
+        yield f"nothing to scan in {_first(found.barren)}"
+    if found.unclear:
+        more = f" (and {len(found.unclear) - 1:,} more)" if len(found.unclear) > 1 else ""
+        yield f"{found.unclear[0]}; models were looked for by what the files hold{more}"
+
+
+def _first(paths: list[str]) -> str:
+    """The first few of many paths."""
+    shown = ", ".join(paths[:_PATHS_SHOWN])
+    return shown if len(paths) <= _PATHS_SHOWN else f"{shown} and {len(paths) - _PATHS_SHOWN:,} more"
+
+
 def _complain(found: Discovery) -> None:
     if found.missing:
-        raise ConfigError(f"{found.missing[0]}: no such file or folder")
+        raise ConfigError(f"{_first(list(found.missing))}: no such file or folder")
     if not found.targets:
-        raise ConfigError(f"nothing to scan: none of {found.skipped:,} files is a model" if found.skipped else "nothing to scan")
+        why = f"nothing to scan: none of {found.skipped:,} files is a model" if found.skipped else "nothing to scan"
+        raise ConfigError("; ".join((why, *_left_out(found))))

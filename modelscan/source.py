@@ -280,6 +280,14 @@ class Folder:
         return LocalFile(self.resolve(relative), relative)
 
 
+def check_listable(path: str) -> None:
+    """Raises `UnreadableFile` for a folder whose files the system does not tell."""
+    try:
+        os.scandir(path).close()
+    except OSError as error:
+        raise UnreadableFile("unreadable-file", f"{path}: {error.strerror or error}") from error
+
+
 def hard_links(tree: Tree, relative: str) -> int:
     """How many names a file has on its disk; 1 where that cannot be told."""
     if not isinstance(tree, Folder):

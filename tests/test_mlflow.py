@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelscan.discover import discover
+from modelscan.errors import ConfigError
 from modelscan.mlflow import parse
 from modelscan.scan import scan
 from tests.hostile.exhibit import keras_zip
@@ -153,16 +154,74 @@ def test_a_keras_flavour_keeps_its_model_in_a_folder(tmp_path):
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../secret.onnx", "a/../../secret.onnx"])
 def test_paths_out_of_the_folder_are_not_followed(tmp_path, path):
-    assert discover([str(folder(tmp_path, path=path))]).targets == []
+    found = discover([str(folder(tmp_path, path=path))])
+    assert found.targets == []
+    assert found.unclear == [f"{tmp_path / 'MLmodel'}: {path!r} leads out of the folder; what is there was not read"]
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
+    (tmp_path / "inside").mkdir()
+    (folder(tmp_path / "inside") / "model.onnx").symlink_to("../secret.onnx")
+    (tmp_path / "secret.onnx").write_bytes(gemm_model().SerializeToString())
+    found = discover([str(tmp_path / "inside")])
+    assert (found.targets, found.outside) == ([], 1)
+    assert "'model.onnx' leads out of the folder" in found.unclear[0]
 
 
 @pytest.mark.parametrize(
-    "text", ["", "- a\n- b", "a: b: c: [", "\tx", "a:\n   b: 1\n  c: 2", "flavors: {onnx: {data: x}}", "'" * 5000, "a: '" + "x\n" * 90_000]
+    "text",
+    [
+        "",
+        "- a\n- b",
+        "a: b: c: [",
+        "\tx",
+        "a:\n   b: 1\n  c: 2",
+        "flavors: {onnx: {data: x}",
+        "flavors: [onnx]",
+        "'" * 5000,
+        "a: '" + "x\n" * 90_000,
+    ],
 )
 def test_what_is_no_mlmodel_is_left_alone(tmp_path, text):
     (tmp_path / "MLmodel").write_text(text)
     (tmp_path / "model.onnx").write_bytes(gemm_model().SerializeToString())
-    assert len(scan([str(tmp_path)]).models) == 1
+    report = scan([str(tmp_path)])
+    assert len(report.models) == 1
+    assert len(report.notes) == 1
+    assert report.notes[0].startswith(f"{tmp_path / 'MLmodel'}: ")
+    (tmp_path / "model.onnx").unlink()
+    with pytest.raises(ConfigError, match=r"nothing to scan.*MLmodel: "):
+        scan([str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("flavors: {onnx: {data: model.onnx}}", {"flavors": {"onnx": {"data": "model.onnx"}}}),
+        ('{"flavors": {"onnx": {"data": "model.onnx"}}, "n": [1, "a, b", []]}', None),
+        ('{\n  "flavors": {\n    "onnx": {"data": "model.onnx"}\n  }\n}', None),
+        ("a: [x y, 'it''s', \"q\\\"\", {b: null}, -1,]  # why", {"a": ["x y", "it's", 'q"', {"b": None}, "-1"]}),
+        ("a:\n- {b: http://c/d}\n- [ ]\n- {}", {"a": [{"b": "http://c/d"}, [], {}]}),
+    ],
+)
+def test_braces_and_brackets_are_read(text, expected):
+    assert parse(text) == strings_of_numbers(json.loads(text) if expected is None else expected)
+
+
+def strings_of_numbers(value):
+    if isinstance(value, dict):
+        return {key: strings_of_numbers(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [strings_of_numbers(one) for one in value]
+    return str(value) if isinstance(value, int) else value
+
+
+@pytest.mark.parametrize(
+    "text", ["a: {b: 1", "a: {b}", "a: {b: 1 c: 2}", "a: [b] c", "a: [*b]", "a: {b: 'c}", "a: " + "[" * 50 + "]" * 50, "a: {[b]: c}"]
+)
+def test_what_is_wrong_in_braces_is_refused(text):
+    with pytest.raises(ValueError, match=r"."):
+        parse(text)
 
 
 HOSTILE = {
@@ -178,6 +237,11 @@ HOSTILE = {
     "backslashes over many lines": lambda n: 'a: "' + ("\\" * 61 + "\n") * (n // 62),
     "keys": lambda n: "a: b\n" * (n // 5),
     "items": lambda n: "a:\n" + "- b\n" * (n // 4),
+    "brackets": lambda n: "a: " + "[" * n,
+    "braces": lambda n: "a: {" + "b: c, " * (n // 6) + "}",
+    "a list of words": lambda n: "a: [" + "b," * (n // 2),
+    "blanks in brackets": lambda n: "a: [" + " " * n,
+    "colons in braces": lambda n: "a: {" + ":" * n,
     "nesting": lambda n: "".join(" " * i + "a:\n" for i in range(int((2 * n) ** 0.5))),
 }
 

@@ -17,7 +17,7 @@ from modelscan.ledger import Plain
 from modelscan.limits import Limits
 from modelscan.model import Model, Shape, StoredTensor
 from modelscan.records import record
-from modelscan.source import Folder, LocalFile, Source, Tree, parent_folder
+from modelscan.source import Folder, LocalFile, Source, Tree, check_listable, parent_folder
 
 HEAD_BYTES = 4096
 
@@ -67,6 +67,7 @@ def open_artifact(path: str, options: ReadOptions | None = None) -> Artifact:
     """The artifact at `path`; raises `UnreadableFile` for what is neither a regular file nor a folder."""
     options = options or ReadOptions()
     if os.path.isdir(path):
+        check_listable(path)
         return Artifact(path, None, Folder(path), options=options)
     source = LocalFile(path)
     return Artifact(path, source, parent_folder(path), source.read(0, min(HEAD_BYTES, source.size)), options)

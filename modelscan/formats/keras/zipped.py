@@ -16,6 +16,7 @@ from typing import Protocol
 
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats.foreign import is_pickle
+from modelscan.formats.zipend import check_directory
 from modelscan.limits import Limits
 from modelscan.model import Observation, Severity
 from modelscan.records import record
@@ -103,6 +104,7 @@ class Archive:
         self.limits = limits
         self.members: dict[str, Member] = {}
         self.duplicates: list[str] = []
+        check_directory(source, limits)
         try:
             with zipfile.ZipFile(SourceFile(Cached(source))) as directory:
                 infos = directory.infolist()
@@ -110,8 +112,6 @@ class Archive:
         except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error, OverflowError, EOFError) as error:
             self._salvage(str(error), seen)
             return
-        if len(infos) > limits.archive_members:
-            raise LimitExceeded("archive_members", len(infos), limits.archive_members)
         for info in infos:
             name = info.orig_filename
             if name in self.members:
