@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
+from modelscan.errors import ConfigError
 from modelscan.examine import examine
 from modelscan.formats import ReadOptions
 from modelscan.ledger import ModelReport, Report
@@ -40,7 +41,7 @@ def inspect(
 
 
 def scan(
-    paths: Iterable[str | os.PathLike[str]],
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
     values: bool = False,
     jobs: int | None = None,
@@ -51,12 +52,12 @@ def scan(
     """The report on files, folders and glob patterns.
 
     Args:
-        paths: what to look at; folders are searched.
+        paths: what to look at, one path or several; folders are searched.
         values: read the weights themselves, too.
         jobs: child processes at once; one per processor when None.
         isolate: read each file in a child process with limits. Switch it off in a program with threads of its own.
         settings: the policy to apply, such as `modelscan.config.load()`; none when left out. `report.policy["failing"]` is then
-            the number of findings that fail it.
+            the number of findings that fail it. The formulas of its custom layers stay known to this process.
         limits: bounds on each file.
 
     Raises:
@@ -64,11 +65,14 @@ def scan(
     """
     from modelscan.scan import scan as run
 
+    named = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"jobs: {jobs} is none; one child process at least, or None for one per processor")
     gate = None
     if settings is not None:
         from modelscan.policy import Gate
 
         gate = Gate(settings)
         values, jobs = values or settings.values, jobs or settings.jobs
-    report = run([os.fspath(path) for path in paths], options=ReadOptions(values=values), limits=limits, jobs=jobs, isolate=isolate)
+    report = run([os.fspath(path) for path in named], options=ReadOptions(values=values), limits=limits, jobs=jobs, isolate=isolate)
     return report if gate is None else gate.apply(report)

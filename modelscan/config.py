@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,7 +76,7 @@ def load(
         folder: where the search for the nearest file begins.
 
     Raises:
-        ConfigError: something in any of the sources cannot be used.
+        ConfigError: something in any of the sources cannot be used, or `config` comes together with `isolated`.
     """
     merged = _merged(overrides or {}, config, isolated, os.environ if environment is None else environment, folder)
     return _settings(merged)
@@ -114,8 +115,13 @@ def _settings(merged: _Layers) -> Settings:
 def _merged(overrides: Mapping[str, Any], config: str | None, isolated: bool, variables: Mapping[str, str], folder: str) -> _Layers:
     """The sources, one above the other."""
     _check_variables(variables)
-    config = config or variables.get(f"{PREFIX}CONFIG") or None
-    isolated = isolated or _truth(variables.get(f"{PREFIX}ISOLATED", ""), f"{PREFIX}ISOLATED")
+    variable_file = variables.get(f"{PREFIX}CONFIG") or None
+    variable_isolated = _truth(variables.get(f"{PREFIX}ISOLATED", ""), f"{PREFIX}ISOLATED")
+    if (config and isolated) or (variable_file and variable_isolated and not config and not isolated):
+        place = ("--config", "--isolated") if config else (f"{PREFIX}CONFIG", f"{PREFIX}ISOLATED")
+        raise ConfigError(f"{place[0]} {config or variable_file} and {place[1]}: read this settings file, or none?")
+    if not config and not isolated:  # an option comes before a variable, whichever of the two it is
+        config, isolated = variable_file, variable_isolated
     merged = _Layers(root=folder, source=None if isolated else config or nearest(folder))
     if merged.source is not None:
         merged.root = os.path.dirname(merged.source) or "."
@@ -140,14 +146,27 @@ def nearest(folder: str = ".") -> str | None:
     here = folder
     while True:
         own, project = (os.path.normpath(os.path.join(here, name)) for name in (FILE, PROJECT))
-        if os.path.isfile(own):
+        if _is_there(own):
             return own
-        if os.path.isfile(project) and _section(project) is not None:
+        if _is_there(project) and _section(project) is not None:
             return project
         above = os.path.join(here, os.pardir)
         if os.path.lexists(os.path.join(here, ".git")) or os.path.realpath(above) == os.path.realpath(here):
             return None
         here = above
+
+
+def _is_there(path: str) -> bool:
+    """Whether there is such a file; one that cannot be opened is an error, not the absence of settings."""
+    if not os.path.lexists(path):
+        return False
+    try:
+        regular = stat.S_ISREG(os.stat(path).st_mode)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    if not regular:
+        raise ConfigError(f"{path}: a settings file has to be a regular file")
+    return True
 
 
 def read(path: str) -> dict[str, Any]:

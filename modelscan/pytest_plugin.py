@@ -16,6 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from modelscan.ledger import LayerReport, ModelReport, Report, TensorReport
     from modelscan.model import Shape
+    from modelscan.policy import Gate
 
 Path = str | os.PathLike[str]
 Signature = Sequence["Shape"] | Mapping[str, "Shape"]
@@ -85,6 +86,12 @@ class ModelScan:
             options: as for `modelscan.inspect`: config, dims, values, limits.
         """
         __tracebackhide__ = True
+        gate = _gate(policy) if policy else None
+        if gate is not None:
+            if gate.settings.layers or gate.settings.plugins:
+                self._read.clear()  # what was read before these formulas were known
+            if gate.settings.values:
+                options.setdefault("values", True)
         report = self.inspect(path, **options)
         wrong = list(_unreadable(report))
         if report.readable:
@@ -93,7 +100,7 @@ class ModelScan:
             wrong += _tensors("input", report.inputs, inputs)
             wrong += _tensors("output", report.outputs, outputs)
             wrong += [] if replaces is None else _replacement(report, self.inspect(replaces))
-            wrong += _policy(report, policy) if policy else _findings(report, "low" if no_findings else findings_below)
+            wrong += _policy(report, gate) if gate is not None else _findings(report, "low" if no_findings else findings_below)
         if wrong:
             ledger = str(report).splitlines()
             shown = ledger[:_SHOWN_LINES] + ([f"… {len(ledger) - _SHOWN_LINES} more lines"] if len(ledger) > _SHOWN_LINES else [])
@@ -218,12 +225,16 @@ def _findings(report: ModelReport, below: str) -> Iterator[str]:
             yield f"{one.code} {one.severity}: {one.message}{f' → {one.help}' if one.help else ''}"
 
 
-def _policy(report: ModelReport, policy: Path | bool) -> Iterator[str]:
-    """What fails the gate of the settings."""
+def _gate(policy: Path | bool) -> Gate:
+    """The gate of the nearest settings file, or of the one that is named; with it custom layers are known."""
     from modelscan import config
     from modelscan.policy import Gate
 
-    settings = config.load(config=None if isinstance(policy, bool) else os.fspath(policy))
-    for one in Gate(settings).judge(report).findings:
-        if one.suppressed is None and settings.fail_on.fails(one.code, one.severity):
+    return Gate(config.load(config=None if isinstance(policy, bool) else os.fspath(policy)))
+
+
+def _policy(report: ModelReport, gate: Gate) -> Iterator[str]:
+    """What fails the gate of the settings."""
+    for one in gate.judge(report).findings:
+        if one.suppressed is None and gate.settings.fail_on.fails(one.code, one.severity):
             yield f"{one.code} {one.severity}: {one.message}{f' → {one.help}' if one.help else ''}"

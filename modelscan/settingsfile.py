@@ -223,7 +223,7 @@ def _tensors(above: Table, key: str) -> tuple[WantedTensor, ...] | None:
         return None
     found = []
     for table in tables:
-        found.append(WantedTensor(table.required("name"), table.text("dtype"), _shape(table)))
+        found.append(WantedTensor(table.required("name"), table.text("dtype", BITS), _shape(table)))
         table.finish()
     return tuple(found)
 

@@ -64,7 +64,7 @@ class Showing(Plain):
         """The view of a report; a ledger is judged by the gate first."""
         if gate is None:
             return self._derivation(report)
-        judged = gate.apply(Report((report,)))
+        judged = gate.apply(Report((report,)), one_of_many=True)
         return Shown(self._ledger(judged), int(gate.failing(judged) > 0))
 
     def _ledger(self, report: Report) -> str:

@@ -99,7 +99,7 @@ class Table:
 
     def count(self, key: str, least: int = 0) -> int | None:
         """A whole number, also as `25M`."""
-        return self._amount(key, _COUNTS, "a number such as 1_500_000 or 1.5M", least)
+        return self._amount(key, _COUNTS, "a number such as 4" if least else "a number such as 1_500_000 or 1.5M", least)
 
     def size(self, key: str) -> int | None:
         """A number of bytes, also as `100 MiB`."""

@@ -68,7 +68,19 @@ class Versions:
             if operator == "~=" and len(numbers) == 1:
                 raise ConfigError(f"{text!r}: ~= needs two numbers at least, such as ~=1.15")
             clauses.append(_Clause(operator, numbers))
-        return cls(text.replace(" ", ""), tuple(clauses))
+        versions = cls(text.replace(" ", ""), tuple(clauses))
+        if versions.lowest() is None:
+            raise ConfigError(f"{text!r} allows no version at all")
+        return versions
+
+    def lowest(self) -> Version | None:
+        """The first version of the set; None when there is none.
+
+        A clause allows everything from a version on up to another; where such a run begins is one of its own numbers, what comes right
+        after them, or 0.
+        """
+        after = ((*one.numbers[:-1], one.numbers[-1] + 1) for one in self.clauses)
+        return min(filter(self.__contains__, ((0,), *(one.numbers for one in self.clauses), *after)), key=_full, default=None)
 
     def __contains__(self, one: Version) -> bool:
         return all(clause.allows(one) for clause in self.clauses)

@@ -212,7 +212,7 @@ kernel = ["units"]
         ("ignore = ['weight-mismach']", "did you mean weight-mismatch?"),
         ("ignore = ['']", "ignore: '' is no rule's code"),
         ("select = [1]", "select: expected a list of texts, not [1]"),
-        ("jobs = 0", "jobs: expected a number such as 1_500_000 or 1.5M, 1 at least, not 0"),
+        ("jobs = 0", "jobs: expected a number such as 4, 1 at least, not 0"),
         ("values = 'yes'", "values: expected true or false, not 'yes'"),
         ("layers = {A = 1}", "layers: A: expected a table, not 1"),
         ("[budget]\nparameter = 1", "budget: there is no key 'parameter'; did you mean parameters?"),
@@ -223,6 +223,10 @@ kernel = ["units"]
         ("[budget.dtypes]\nfloat23 = 1", "budget: dtypes: there is no key 'float23'; did you mean float"),
         ("[require]\nformats = ['onx']", "require: formats: 'onx' is none of onnx,"),
         ("[require]\nopset = '>>3'", "require: opset: '>>3' is no range of versions"),
+        ("[require]\nopset = '>=17,<13'", "require: opset: '>=17,<13' allows no version at all"),
+        ("[require]\nruntimes = ['keras<3,>4']", "require: runtimes: '<3,>4' allows no version at all"),
+        ("[[require.inputs]]\nname = 'x'\ndtype = 'foo'", "require: inputs[0]: dtype: 'foo' is none of"),
+        ("[[require.inputs]]\nname = 'x'\ndtype = 'float23'", "did you mean float"),
         ("[require]\nopset = 1.5", "require: opset: expected a range"),
         ("[require]\nir-version = [1]", "require: ir-version: expected a range"),
         ("[require]\ndtypes = ['float']", "require: dtypes: 'float' is none of"),
@@ -282,6 +286,29 @@ def test_wrong_variables(tmp_path, monkeypatch, variables, told):
 
 def test_variables_of_others_are_left_alone(tmp_path):
     load(config=put(tmp_path, ""), environment={"MODELSCAN_CORPUS": "x", "MODELSCAN_DEBUG": "1"})
+
+
+@pytest.mark.parametrize("name", ["modelscan.toml", "pyproject.toml"])
+@pytest.mark.parametrize("kind", ["dangling", "loop", "fifo", "folder"])
+def test_settings_that_cannot_be_opened_are_not_no_settings(tmp_path, name, kind):
+    path = tmp_path / name
+    if kind in ("dangling", "loop"):
+        path.symlink_to("nowhere" if kind == "dangling" else name)
+    else:
+        os.mkfifo(path) if kind == "fifo" else path.mkdir()
+    with pytest.raises(ConfigError, match=name):
+        load(environment={}, folder=str(tmp_path))
+    assert load(environment={}, isolated=True, folder=str(tmp_path)).source is None
+
+
+def test_a_settings_file_or_none_but_not_both(tmp_path):
+    path = put(tmp_path, 'fail-on = "low"', "other.toml")
+    with pytest.raises(ConfigError, match=r"--config .*other.toml and --isolated"):
+        load(config=path, isolated=True, environment={})
+    with pytest.raises(ConfigError, match=r"MODELSCAN_CONFIG .*other.toml and MODELSCAN_ISOLATED"):
+        load(environment={"MODELSCAN_CONFIG": path, "MODELSCAN_ISOLATED": "1"})
+    assert load(isolated=True, environment={"MODELSCAN_CONFIG": path}).source is None, "an option comes before a variable"
+    assert load(config=path, environment={"MODELSCAN_ISOLATED": "1"}).source == path
 
 
 @pytest.mark.parametrize("name", ["missing.toml", "folder.toml"])
@@ -393,6 +420,7 @@ def test_show_settings_exits_0(tmp_path, command):
         (["--target", "onxruntime==1"], "is no runtime"),
         (["--baseline", "none.json"], "none.json: No such file or directory; `modelscan scan --write-baseline` writes one"),
         (["--against", "none.onnx"], "against: none.onnx: no such file or folder"),
+        (["--target", "onnxruntime>=1.17,<1.10"], "--target: '>=1.17,<1.10' allows no version at all"),
         (["--config", "none.toml"], "none.toml: No such file or directory"),
     ],
 )

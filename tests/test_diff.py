@@ -142,5 +142,20 @@ def test_the_command_line():
     assert (missing.returncode, "nowhere.h5: no such file" in missing.stderr) == (2, True)
 
 
+def test_custom_layers_of_the_settings_are_known(tmp_path):
+    """A settings file that cannot be used is told, as everywhere."""
+    (tmp_path / "modelscan.toml").write_text("plugins = ['no_such_module']")
+    command = [sys.executable, "-m", "modelscan", "diff", str(GOOD / "simple_rnn.keras"), str(GOOD / "simple_rnn.keras")]
+    for more, status in (([], 2), (["--isolated"], 0), (["--config", "other.toml"], 2)):
+        done = subprocess.run([*command, *more], capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == status, done.stderr
+
+
+def test_paths_of_any_kind_and_told_once():
+    path = GOOD / "simple_rnn.keras"
+    assert modelscan.diff(path, path).same
+    assert modelscan.diff(path, Path("/nope")).error == "/nope: No such file or directory"
+
+
 def test_the_library():
     assert modelscan.diff(str(GOOD / "simple_rnn.keras"), str(GOOD / "simple_rnn.keras")).same

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelscan import extend, inspect, teach
+from modelscan import extend, inspect, scan, teach
 from modelscan.errors import ConfigError
 from modelscan.layers.keras.registry import CATALOGUE
 
@@ -115,6 +115,10 @@ def test_the_command_line_reads_tables_and_plugins(gated, tmp_path):
     command = [sys.executable, "-m", "modelscan", "inspect", "--format", "json", str(gated[0][0])]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["models"][0]["layers"][0]["verdict"] == "match"
+    diff = subprocess.run(
+        [*command[:3], "diff", *map(str, gated[0]), "--format", "json"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert json.loads(diff.stdout)["totals"]["parameters"] == [report_total(command, tmp_path)] * 2
     explain = [*command[:3], "explain", str(gated[0][0]), "gated"]
     explained = [
         subprocess.run([*explain, *more], cwd=tmp_path, capture_output=True, text=True, check=True) for more in ([], ["--isolated"])
@@ -124,6 +128,43 @@ def test_the_command_line_reads_tables_and_plugins(gated, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "plugins: no_such_module cannot be imported: ModuleNotFoundError" in done.stderr
+
+
+def report_total(command, folder):
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)["models"][0]["parameters"]["total"]
+
+
+SETTINGS = """values = true
+[layers.GatedDense]
+weights = { kernel = ["inputs", "2 * units"], bias = ["2 * units"], scale = ["inputs", 1] }
+output = ["...", "units"]
+"""
+
+
+def test_the_library_and_the_plugin_know_the_layers_of_the_settings(gated, tmp_path):
+    """As the command does: also where the model was read before, and with its values."""
+    from modelscan.config import load
+    from modelscan.pytest_plugin import ModelScan
+
+    (tmp_path / "modelscan.toml").write_text(SETTINGS + "[require]\nexplained = 100\n")
+    plugin = ModelScan()
+    assert plugin.inspect(gated[0][0]).layer("gated").verdict == "unknown"
+    settings = load(config=str(tmp_path / "modelscan.toml"), environment={})
+    (scanned,) = scan(gated[0][0], settings=settings).models
+    assert scanned.layer("gated").verdict == "match"
+    CATALOGUE.pop("GatedDense")
+    checked = plugin.assert_model(gated[0][0], policy=tmp_path / "modelscan.toml", findings_below="critical")
+    assert checked.layer("gated").verdict == "match"
+    assert checked.to_dict()["layers"][0] == scanned.to_dict()["layers"][0]
+
+
+def test_a_wrong_formula_names_its_settings_file(tmp_path):
+    from modelscan.config import load
+
+    (tmp_path / "x.toml").write_text("[layers.A]\nweights = 3\n")
+    with pytest.raises(ConfigError, match=r"x\.toml: layers\.A: weights: expected"):
+        scan("x.onnx", settings=load(config=str(tmp_path / "x.toml"), environment={}))
 
 
 def test_nothing_is_imported_that_a_model_names(tmp_path):

@@ -73,6 +73,31 @@ def test_demands_of_one_model_hold_for_it_alone():
     assert codes(judged(str(GOOD / "simple_rnn_export.onnx"), text.replace("20000", "1"))[0]) == []
 
 
+def test_demands_that_fit_no_model_are_told():
+    text = "[[models]]\npath = 'modles/*.onnx'\nbudget.layers = 1\n[[models]]\npath = '*.h5'\nbudget.layers = 1"
+    model = examined(str(GOOD / "simple_rnn.h5"))
+    told = "no scanned model fits the path modles/*.onnx of [[models]]; what is demanded there was asked of none"
+    gate = Gate(settings(text))
+    assert gate.apply(Report((model,))).notes == (told,)
+    assert gate.apply(Report((model,)), one_of_many=True).notes == ()
+    assert Gate(settings(text)).apply(Report((examined(str(BAD / "page.h5")),))).notes == (told,), "one that cannot be read is one"
+
+
+def test_a_release_that_nobody_knows_is_told():
+    """DEP201 where the oldest known one does not load it; else DEP205, and DEP190 of Keras."""
+    for target, path, expected in (
+        ("onnxruntime==0.1", "conv_net.onnx", ["DEP201", "DEP202"]),
+        ("onnxruntime==1.17.30", "conv_net.onnx", []),
+        ("keras==2.99", "simple_rnn.keras", ["DEP190"]),
+        ("keras==0.3", "keras_2.h5", ["DEP190"]),
+        ("keras>=3.40", "simple_rnn.keras", []),
+    ):
+        assert sorted(set(codes(judged(str(GOOD / path), f"require.runtimes = ['{target}']")[0]))) == expected, target
+    old = replace(examined(str(GOOD / "conv_net.onnx")), facts={"opsets": {"": 7}, "ir_version": 3})
+    report = Gate(settings("require.runtimes = ['onnxruntime==0.1']")).apply(Report((old,)))
+    assert set(codes(report)) == {"DEP205"}
+
+
 def test_unreadable_models_get_no_demands():
     report, failing = judged(str(BAD / "empty.onnx"), "budget.parameters = 1\nrequire.formats = ['onnx']")
     assert (codes(report), failing) == (["FIL010"], 1)

@@ -1,7 +1,7 @@
 """Ranges of versions against the `packaging` library, and what is no range."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from modelscan.errors import ConfigError
@@ -22,8 +22,36 @@ def test_ranges_mean_what_package_managers_mean(operator, bound, one):
         bound = [*bound, 0]
     if operator in (">", "<="):
         bound = [*bound, 0, 0][:3]  # shorter ones stand for all their corrections here; see below
+    assume(operator != "<" or any(bound))
     mine = tuple(one) in Versions.parse(operator + text_of(bound))
     assert mine == specifiers.SpecifierSet(operator + text_of(bound)).contains(text_of(one), prereleases=True)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([">=", "<", "~=", ">", "<=", "==", "!="]), st.lists(st.integers(0, 3), min_size=2, max_size=2)),
+        max_size=4,
+        min_size=1,
+    )
+)
+def test_a_range_that_allows_nothing_is_none(clauses):
+    text = ",".join(operator + text_of(bound) for operator, bound in clauses)
+    allowed = [(major, minor, patch) for major in range(6) for minor in range(6) for patch in (0, 1)]
+    try:
+        found = Versions.parse(text)
+    except ConfigError:
+        lenient = [Versions.parse(operator + text_of(bound)) for operator, bound in clauses if (operator, bound) != ("<", [0, 0])]
+        assert len(lenient) < len(clauses) or not [one for one in allowed if all(one in each for each in lenient)]
+    else:
+        within = [one for one in allowed if one in found]
+        assert within[0][: len(found.lowest())] == found.lowest() or within[0] == (*found.lowest(), 0, 0)[:3]
+
+
+@pytest.mark.parametrize("text", [">=17,<13", ">=1.17,<1.10", "<3,>4", "==1,==2", ">2.5,<2.6", "~=1.15,<1.15", "<0", "==1.2,!=1.2"])
+def test_ranges_that_allow_nothing(text):
+    with pytest.raises(ConfigError, match="allows no version"):
+        Versions.parse(text)
 
 
 @settings(max_examples=300, deadline=None)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from modelscan.cli.common import Colour, dims_of, emit, inputs_of, style_of, usage_error, usage_errors
+from modelscan.cli.gate import IsolatedOption, SettingsFileOption
 from modelscan.cli.inspect import ColourOption, DimOption, InputOption, ValuesOption
 
 
@@ -27,6 +28,8 @@ def diff(
     values: ValuesOption = False,
     dim: DimOption = None,
     input: InputOption = None,
+    config: SettingsFileOption = None,
+    isolated: IsolatedOption = False,
     color: ColourOption = Colour.AUTO,
 ) -> None:
     """What changed between two models: layers, hyperparameters, shapes, counts, types, signature; with --values the weights, too.
@@ -35,11 +38,13 @@ def diff(
     """
     from modelscan.diff import diff_isolated
     from modelscan.formats import ReadOptions
+    from modelscan.policy.choice import Choice
 
     for path in (before, after):
         if not os.path.lexists(path):
             usage_error(f"{path}: no such file or folder")
     with usage_errors():
+        Choice({}, config, isolated).settings()  # for the formulas of custom layers
         found = diff_isolated(before, after, ReadOptions(dims=dims_of(dim or ()), inputs=inputs_of(input or ()), values=values))
     if format is DiffFormat.JSON:
         from modelscan.report.json import dumps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from modelscan.diff.changes import Change, Diff
@@ -15,18 +16,22 @@ from modelscan.worker import Pool, can_isolate
 __all__ = ["Change", "Diff", "diff", "diff_isolated"]
 
 
-def diff(before: str, after: str, options: ReadOptions | None = None, limits: Limits = DEFAULT) -> Diff:
+def diff(
+    before: str | os.PathLike[str], after: str | os.PathLike[str], options: ReadOptions | None = None, limits: Limits = DEFAULT
+) -> Diff:
     """The differences of two model files, read in this process; with `options.values` of their weights, too.
 
     A file of which nothing can be told makes a `Diff` with `error`.
     """
+    before, after = os.fspath(before), os.fspath(after)
     options = options or ReadOptions()
     sides = []
     for path in (before, after):
         try:
             sides.append(open_side(path, options, limits))
         except UnreadableFile as error:
-            return Diff(before, after, error=f"{path}: {error}")
+            told = str(error)
+            return Diff(before, after, error=told if told.startswith(f"{path}: ") else f"{path}: {told}")
     return compare(sides[0], sides[1])
 
 

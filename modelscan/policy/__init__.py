@@ -20,7 +20,7 @@ from modelscan.settings import Settings, Suppression, most_specific, selector_fi
 if TYPE_CHECKING:
     from modelscan.policy.baseline import Baseline
 
-__all__ = ["Gate"]
+__all__ = ["Gate", "teach_layers"]
 
 
 @dataclass
@@ -32,6 +32,8 @@ class _Tally:
     """By index of the suppression."""
     met: set[int] = field(default_factory=set)
     """Suppressions whose pattern fitted a model at least."""
+    demanded: set[int] = field(default_factory=set)
+    """Demands whose pattern fitted a model."""
     expired: Counter[int] = field(default_factory=Counter)
     known: int = 0
     gone: int = 0
@@ -42,20 +44,41 @@ class Gate:
     """The settings with everything read that they name, ready to judge models one by one."""
 
     def __init__(self, settings: Settings, today: date | None = None, *, with_baseline: bool = True) -> None:
-        """Reads the baseline and the models of `against`; raises `ConfigError` when one cannot be used."""
+        """Reads the baseline and the models of `against`, makes the formulas of custom layers known.
+
+        Raises `ConfigError` when one of them cannot be used.
+        """
         self.settings = settings
+        teach_layers(settings)
         self.today = today or date.today()
         self.baseline: Baseline | None = None
         if settings.baseline is not None and with_baseline:
             from modelscan.policy.baseline import read
 
-            self.baseline = read(settings.baseline)
-        self.production = {path: _production(path) for path in dict.fromkeys(one.against for one in settings.demands) if path is not None}
+            try:
+                self.baseline = read(settings.baseline)
+            except ConfigError as error:
+                raise ConfigError(f"{self._origin('baseline')}{error}") from error
+        self.production = {
+            path: _production(path, self._origin("against"))
+            for path in dict.fromkeys(one.against for one in settings.demands)
+            if path is not None
+        }
         self.tally = _Tally()
 
-    def apply(self, report: Report) -> Report:
-        """The report as the policy sees it: all models judged, what was let pass counted."""
+    def _origin(self, key: str) -> str:
+        """Where a key comes from, for a message, if that is a file: an option or a variable names itself."""
+        source = self.settings.source
+        return f"{source}: " if source is not None and self.settings.origins.get(key, source) == source else ""
+
+    def apply(self, report: Report, *, one_of_many: bool = False) -> Report:
+        """The report as the policy sees it: all models judged, what was let pass counted.
+
+        `one_of_many`: the other models that the settings are about are not in this report, so nothing is told of patterns that fit none.
+        """
         self.tally = _Tally()
+        if one_of_many:
+            self.tally.demanded.update(range(len(self.settings.demands)))
         return self.finish(replace(report, models=tuple(self.judge(one) for one in report.models)))
 
     def judge(self, model: ModelReport) -> ModelReport:
@@ -87,18 +110,21 @@ class Gate:
 
     def _demanded(self, model: ModelReport) -> Iterator[FindingReport]:
         """What the budgets, requirements and models in production that apply to this model find."""
-        if not model.readable or not self.settings.demands:
+        if not self.settings.demands:
+            return
+        fitting = [(index, one) for index, one in enumerate(self.settings.demands) if fits(one.path, model, self.settings.root)]
+        self.tally.demanded.update(index for index, _ in fitting)
+        if not model.readable or not fitting:
             return
         from modelscan.policy.demands import budget_problems, requirement_problems
         from modelscan.policy.signature import replacement_differences
 
         seen: list[Observation] = []
-        for one in self.settings.demands:
-            if fits(one.path, model, self.settings.root):
-                seen += budget_problems(model, one.budget)
-                seen += requirement_problems(model, one.require)
-                if one.against is not None:
-                    seen += replacement_differences(model, self.production[one.against])
+        for _, one in fitting:
+            seen += budget_problems(model, one.budget)
+            seen += requirement_problems(model, one.require)
+            if one.against is not None:
+                seen += replacement_differences(model, self.production[one.against])
         if seen:
             once = tuple(dict.fromkeys(seen))
             yield from (FindingReport.of(one) for one in rules.judge(Subject(model.path, once, None, None)))
@@ -163,6 +189,9 @@ class Gate:
             if index in self.tally.met and not self.tally.suppressed[index] and not self.tally.expired[index]:
                 place = f"{one.rule} in {one.path}{f', layer {one.layer}' if one.layer else ''}"
                 yield f"suppression {index + 1} ({place}) suppressed nothing; take it out"
+        idle = [one.path for index, one in enumerate(self.settings.demands) if one.path != "**" and index not in self.tally.demanded]
+        if idle:
+            yield f"no scanned model fits the path {', '.join(idle)} of [[models]]; what is demanded there was asked of none"
         if self.baseline is not None and self.tally.gone:
             many = "finding" if self.tally.gone == 1 else "findings"
             yield f"{self.tally.gone} known {many} of {self.baseline.path} did not occur; write it anew"
@@ -190,6 +219,19 @@ class Gate:
         }
 
 
+def teach_layers(settings: Settings) -> None:
+    """Makes the formulas of the settings' custom layers known to this process and those that it forks; raises `ConfigError`."""
+    if settings.layers or settings.plugins:
+        from modelscan.extend import install
+
+        try:
+            install(settings.layers, settings.plugins)
+        except ConfigError as error:
+            origins = {settings.origins.get(key) for key in ("layers", "plugins")} - {None}
+            place = f"{origins.pop()}: " if len(origins) == 1 else ""
+            raise ConfigError(f"{place}{error}") from error
+
+
 def _means(one: Suppression, finding: FindingReport) -> bool:
     if not selector_fits(one.rule, finding.code, finding.name):
         return False
@@ -201,15 +243,15 @@ def _order(one: FindingReport) -> tuple[int, str, str, str, int, str]:
     return (-Severity(one.severity).rank, one.code, one.layer or "", one.tensor or "", one.offset or 0, one.message)
 
 
-def _production(path: str) -> ModelReport:
+def _production(path: str, origin: str = "") -> ModelReport:
     """The model that callers know; its callers' demands are lost when it cannot be read, so that is an error of the call."""
     from modelscan.formats import ReadOptions
     from modelscan.scan import examine_all
 
     if not os.path.lexists(path):
-        raise ConfigError(f"against: {path}: no such file or folder")
+        raise ConfigError(f"{origin}against: {path}: no such file or folder")
     found = next(examine_all([path], ReadOptions(), jobs=1))
     if not found.readable:
         reason = found.findings[0].message if found.findings else "unreadable"
-        raise ConfigError(f"against: {path} cannot be read: {reason}")
+        raise ConfigError(f"{origin}against: {path} cannot be read: {reason}")
     return found

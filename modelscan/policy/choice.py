@@ -22,20 +22,22 @@ class Choice:
 
     def settings(self) -> Settings:
         """The settings that hold, with the formulas of custom layers made known; raises `ConfigError`."""
+        from modelscan.policy import teach_layers
+
+        found = self._loaded()
+        teach_layers(found)
+        return found
+
+    def _loaded(self) -> Settings:
         from modelscan import config
 
-        found = config.load(self.overrides, config=self.file, isolated=self.isolated)
-        if found.layers or found.plugins:
-            from modelscan.extend import install
-
-            install(found.layers, found.plugins)
-        return found
+        return config.load(self.overrides, config=self.file, isolated=self.isolated)
 
     def gate(self, *, with_baseline: bool = True) -> Gate:
         """The gate of these settings; raises `ConfigError`."""
         from modelscan.policy import Gate
 
-        return Gate(self.settings(), with_baseline=with_baseline)
+        return Gate(self._loaded(), with_baseline=with_baseline)
 
     def shown(self) -> str:
         """The settings as text; raises `ConfigError`."""

@@ -25,6 +25,11 @@ def problems(
 ) -> Iterator[tuple[str, list[Version], Severity | None]]:
     """What is wrong, the releases of the range that it concerns, and a severity where it is not certain."""
     releases = [one for one in RELEASES if one in versions or any((*one, patch) in versions for patch in range(_PATCHES))]
+    if not releases:
+        lowest = versions.lowest() or RELEASES[-1]
+        if lowest < RELEASES[-1]:
+            yield "is no release that is known here; whether it reads the file is not told", [lowest], Severity.MEDIUM
+        releases = [RELEASES[-1]] if lowest > RELEASES[-1] else []
     major = writer[0]
     older = [one for one in releases if one[0] < major]
     if older:

@@ -84,11 +84,17 @@ def limit(release: Version, column: str) -> Limit:
 
 
 def releases_in(versions: Versions) -> tuple[Version, ...]:
-    """The releases of a range, oldest first; for a range that begins behind the table, the newest known one."""
+    """The releases of a range, oldest first; for a range that begins behind the table, the newest known one.
+
+    For one that has no known release, its first version: whether that loads anything is told by its neighbours, or not at all.
+    """
     found = tuple(one for one in RELEASES if _any_patch(versions, one))
-    if found or not any(version in versions for version in _later()):
+    if found:
         return found
-    return (NEWEST,)
+    if any(version in versions for version in _later()):
+        return (NEWEST,)
+    lowest = versions.lowest()
+    return () if lowest is None else (lowest,)
 
 
 def _any_patch(versions: Versions, release: Version) -> bool:
