@@ -13,7 +13,7 @@ from functools import partial
 from math import isfinite
 from typing import Any, Self
 
-from modelscan.model import Finding, Severity, Shape, Verdict
+from modelscan.model import Finding, Severity, Shape
 from modelscan.records import record
 from modelscan.series import Made
 
@@ -291,9 +291,6 @@ class Report(Plain):
 
     def _repr_html_(self) -> str:
         return "".join(one._repr_html_() for one in self.models)
-
-
-GOOD_VERDICTS = frozenset({Verdict.MATCH, Verdict.INFERRED, Verdict.EMPTY})
 
 
 _INNER: dict[tuple[type, str], type[Plain]] = {

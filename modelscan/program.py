@@ -85,8 +85,6 @@ class Argument:
     """Canonical name, `resource` for a variable's handle; None where the type is an attribute of the call."""
     shape: Shape | None = None
     """From the argument's attributes (`_output_shapes`), None where unknown; for a resource the shape of the handle, `()`."""
-    user_name: str | None = None
-    """What the author called it (`_user_specified_name`)."""
 
 
 @record(frozen=True, slots=True)
@@ -223,7 +221,6 @@ class VariableDef:
     initializer: str
     snapshot: str
     """The tensor that reads it."""
-    is_resource: bool
     trainable: bool
     full_name: str | None = None
     """Of the whole variable that this one is a slice of; None when it is whole."""

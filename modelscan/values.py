@@ -88,11 +88,6 @@ class Statistics:
         return self.elements - self.nans - self.infinities
 
     @property
-    def sparsity(self) -> float:
-        """Share of zeros, 0 to 1."""
-        return self.zeros / self.elements if self.elements else 0.0
-
-    @property
     def constant(self) -> bool:
         """Whether all elements are one finite value."""
         return self.finite == self.elements > 0 and self.minimum == self.maximum

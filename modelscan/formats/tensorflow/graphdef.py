@@ -206,11 +206,10 @@ def _indexed(wire: Wire, start: int, end: int) -> tuple[int, Place]:
 def _told(argument: Argument, attributes: Mapping[str, Any]) -> Argument:
     """An argument with what its attributes say of it."""
     shapes = attributes.get("_output_shapes")
-    name = attributes.get("_user_specified_name")
-    if not shapes and name is None:
+    if not shapes:
         return argument
-    shape = shapes[0] if isinstance(shapes, tuple) and shapes and isinstance(shapes[0], tuple) else None
-    return Argument(argument.name, argument.dtype, shape, name if isinstance(name, str) else None)
+    shape = shapes[0] if isinstance(shapes, tuple) and isinstance(shapes[0], tuple) else None
+    return Argument(argument.name, argument.dtype, shape)
 
 
 def _arguments(wire: Wire, start: int, end: int) -> tuple[list[Argument], list[Argument]]:

@@ -247,4 +247,4 @@ def _variable_def(wire: Wire, start: int, end: int) -> VariableDef:
                     slices[inner] += map(signed, wire.numbers((inner, way, at, size), wire.limits.rank))
     name, initializer, snapshot = (texts.get(number, "") for number in (1, 2, 3))
     sizes = (tuple(slices[number]) for number in (2, 3, 4))
-    return VariableDef(name, initializer, snapshot, bool(flags.get(5)), bool(flags.get(7)), full_name, *sizes)
+    return VariableDef(name, initializer, snapshot, bool(flags.get(7)), full_name, *sizes)
