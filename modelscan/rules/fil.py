@@ -119,7 +119,8 @@ class LimitExceeded(Rule):
         A `config.json` of 40 KiB that inflates to 4 GiB.
 
     What to do:
-        If the model is honest and this large, raise the limit that the message names.
+        Distrust the file. If it is honest and this large, read it from Python with a larger limit of the name that the message has:
+        `modelscan.scan(path, limits=modelscan.limits.Limits(archive_members=200_000))`. The command has no option for it.
 
     References:
         CWE-409, CWE-674, CWE-770.
@@ -128,7 +129,7 @@ class LimitExceeded(Rule):
     code = "FIL005"
     name = "limit-exceeded"
     severity = Severity.HIGH
-    help = "distrust the file, or raise the limit that the message names"
+    help = "distrust the file; if it is honest and this large, scan it from Python with a larger limit (`limits=`)"
 
 
 class UnknownFormat(Rule):

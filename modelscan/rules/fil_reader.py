@@ -44,7 +44,8 @@ class ReaderTimeout(Rule):
         A graph whose size doubles at each level.
 
     What to do:
-        Distrust the file, or raise the limit if it is honest and large.
+        Distrust the file. If it is honest and large, scan it from Python with a larger limit:
+        `modelscan.scan(path, limits=modelscan.limits.Limits(worker_seconds=600))`. The command has no option for it.
 
     References:
         CWE-400.
@@ -53,7 +54,7 @@ class ReaderTimeout(Rule):
     code = "FIL031"
     name = "reader-timeout"
     severity = Severity.HIGH
-    help = "distrust the file, or raise the limit if it is honest and large"
+    help = "distrust the file; if it is honest and large, scan it from Python with a larger limit (`limits=`)"
 
 
 class ReaderMemory(Rule):
@@ -69,7 +70,8 @@ class ReaderMemory(Rule):
         Millions of empty tensors in a few megabytes.
 
     What to do:
-        Distrust the file, or raise the limit if it is honest and large.
+        Distrust the file. If it is honest and large, scan it from Python with a larger limit:
+        `modelscan.scan(path, limits=modelscan.limits.Limits(worker_memory=16 << 30))`. The command has no option for it.
 
     References:
         CWE-789.
@@ -78,7 +80,7 @@ class ReaderMemory(Rule):
     code = "FIL032"
     name = "reader-memory"
     severity = Severity.HIGH
-    help = "distrust the file, or raise the limit if it is honest and large"
+    help = "distrust the file; if it is honest and large, scan it from Python with a larger limit (`limits=`)"
 
 
 class MlflowSignature(Rule):
