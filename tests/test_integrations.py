@@ -103,6 +103,13 @@ def test_the_step_takes_every_input(step):
     assert output == {"status": "0", "sarif": "out/x.sarif"}
 
 
+def test_a_report_of_an_earlier_step_is_not_taken_for_this_one(step):
+    (step.workspace / "modelscan.sarif").write_text("{}")
+    done, output, _ = step(paths="nowhere")
+    assert (done.returncode, output) == (2, {"status": "2"})
+    assert not (step.workspace / "modelscan.sarif").exists()
+
+
 def test_nothing_in_an_input_is_run(step):
     done, *_ = step(paths='$(touch injected)\n"; touch injected; "\n`touch injected`')
     assert done.returncode == 2
@@ -150,9 +157,17 @@ def test_the_hook_passes_over_the_parts_of_a_good_savedmodel():
 
 
 def test_the_hook_runs():
-    call = [sys.executable, "-m", *hook()["entry"].split()]
+    call = [sys.executable, "-m", *hook()["entry"].split(), *hook()["args"]]
     for path, status in ((GOOD / "simple_rnn.keras", 0), (BAD / "pointer.onnx", 1)):
         assert subprocess.run([*call, str(path)], capture_output=True, check=False, cwd=ROOT).returncode == status
+
+
+def test_a_committed_file_is_no_option_of_the_hook(tmp_path):
+    shutil.copy(BAD / "edited_units.h5", tmp_path / "--write-baseline=m2.h5")
+    call = [sys.executable, "-m", *hook()["entry"].split(), *hook()["args"], "--write-baseline=m2.h5"]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert (done.returncode, [one.name for one in tmp_path.iterdir()]) == (1, ["--write-baseline=m2.h5"])
+    assert "PAR001" in done.stdout
 
 
 PAGE = (ROOT / "docs" / "integrations.md").read_text()
