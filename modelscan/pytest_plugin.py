@@ -86,6 +86,11 @@ class ModelScan:
             options: as for `modelscan.inspect`: config, dims, values, limits.
         """
         __tracebackhide__ = True
+        for name, count in (("parameters", parameters), ("trainable", trainable)):
+            if count is not None and (not isinstance(count, int) or isinstance(count, bool)):
+                raise TypeError(f"{name}: expected a whole number such as 19_082, not {count!r}")
+        if isinstance(layers, str | bytes | bool):
+            raise TypeError(f"layers: expected a number, a list of types such as ['Dense'], or a mapping by name, not {layers!r}")
         gate = _gate(policy) if policy else None
         if gate is not None:
             if gate.settings.layers or gate.settings.plugins:

@@ -72,6 +72,19 @@ def test_what_a_failure_says(check, expected, says):
     done.stdout.no_fnmatch_line("*pytest_plugin.py*")
 
 
+@pytest.mark.parametrize(
+    ("expected", "says"),
+    [
+        ("layers='Dense'", "*TypeError: layers: expected a number, a list of types*'Dense'"),
+        ("layers=True", "*TypeError: layers: expected *"),
+        ("parameters='19k'", "*TypeError: parameters: expected a whole number such as 19_082, not '19k'"),
+        ("trainable=1.5", "*TypeError: trainable: expected a whole number *"),
+    ],
+)
+def test_what_is_no_expectation_is_said(check, expected, says):
+    check(f"modelscan.assert_model(path, {expected})").stdout.fnmatch_lines([says])
+
+
 def test_everything_that_is_wrong_is_said_at_once(check):
     done = check("modelscan.assert_model(path, parameters=1, layers=1, inputs=[(1,)])")
     done.stdout.fnmatch_lines(["*- parameters:*", "*- layers:*", "*- input *"])
