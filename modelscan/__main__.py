@@ -26,8 +26,11 @@ def main() -> None:
 
             fork_ahead(sys.argv[1:])
         from modelscan.cli import app
+        from modelscan.cli.common import emitted, refuse_ambiguous
 
-        app(prog_name="modelscan")
+        refuse_ambiguous(sys.argv[1:])
+        with emitted(sys.argv[1:]):
+            app(prog_name="modelscan")
     except SystemExit as ended:
         _leave(ended)
     except KeyboardInterrupt:

@@ -32,6 +32,8 @@ class Running:
 
     models: Iterator[ModelReport]
     """In a stable order, each as soon as it and all before it are finished; nothing is kept of those that were taken."""
+    targets: tuple[str, ...]
+    """The paths of the models, in that order."""
     skipped: int
     """Files of searched folders that are no models."""
     notes: tuple[str, ...]
@@ -83,7 +85,7 @@ def begin(
                 progress(done, len(found.targets), report.path)
             yield report
 
-    return Running(models(), found.skipped, tuple(_notes(found, isolate)))
+    return Running(models(), tuple(found.targets), found.skipped, tuple(_notes(found, isolate)))
 
 
 def examine_all(

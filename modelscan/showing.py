@@ -77,10 +77,10 @@ class Showing(Plain):
 
             return ledger_markdown(report.models[0])
         from modelscan.report.table import View, render
-        from modelscan.report.text import Style
+        from modelscan.report.text import Style, escape
 
         style = Style(self.columns, self.colour, self.unicode)
-        return "\n".join([render(report.models[0], style, View(self.depth, self.weights)), *report.notes])
+        return "\n".join([render(report.models[0], style, View(self.depth, self.weights)), *map(escape, report.notes)])
 
     def _derivation(self, report: ModelReport) -> Shown:
         from modelscan.report.explain import explain

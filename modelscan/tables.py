@@ -167,7 +167,8 @@ class Table:
             found = _AMOUNT.fullmatch(value.strip().lower().replace("_", "").replace(",", ""))
             if found is not None and found[2] in units:
                 whole, _, part = found[1].partition(".")
-                number = int(whole + part) * units[found[2]] // 10 ** len(part)
+                if units[found[2]] > 1 or not part.strip("0"):  # half a parameter or byte is none
+                    number = int(whole + part) * units[found[2]] // 10 ** len(part)
         if number is None or number < least:
             raise self.fail(key, f"expected {example}{f', {least} at least' if least else ''}, not {told(value)}")
         return number

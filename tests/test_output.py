@@ -149,6 +149,72 @@ def test_a_report_that_cannot_be_written_is_told_before_the_scan(tmp_path):
     assert (tmp_path / "old.jsonl").read_text() == "old"
 
 
+@pytest.mark.parametrize("option", ["-o", "--write-baseline"])
+def test_nothing_is_written_over_what_is_read(tmp_path, option):
+    shutil.copytree(ROOT / "fixtures" / "saved_model" / "simple_rnn_savedmodel", tmp_path / "saved")
+    for name in ("a.keras", "b.keras"):
+        shutil.copy(GOOD / "simple_rnn.keras", tmp_path / name)
+    (tmp_path / "link.json").symlink_to("a.keras")
+    os.link(tmp_path / "a.keras", tmp_path / "hard.json")
+    (tmp_path / "modelscan.toml").write_text("jobs = 1")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    prefix = "json:" if option == "-o" else ""
+    for place in (
+        "a.keras",
+        "./a.keras",
+        "link.json",
+        "hard.json",
+        "saved/saved_model.pb",
+        "saved/variables/variables.index",
+        "b.keras",
+        "modelscan.toml",
+    ):
+        done = run("scan", "a.keras", "saved", option, prefix + place, "--against", "b.keras", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, b""), place
+        assert b"which is read; write elsewhere" in done.stderr
+    assert {path: path.read_bytes() for path in before} == before
+    for place in ("new.json", "saved/report.json", "new.json", "/dev/null"):
+        assert run("scan", "a.keras", "saved", option, prefix + place, cwd=tmp_path).returncode == 0, place
+
+
+@pytest.mark.parametrize("asked", [("-o", "q.json"), ("--format", "json")])
+@pytest.mark.parametrize("option", [("--write-baseline", "b.json"), ("--show-settings",)])
+def test_a_report_that_would_not_be_written_is_refused(tmp_path, option, asked):
+    done = run("scan", GOOD / "simple_rnn.keras", *option, *asked, cwd=tmp_path)
+    assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (2, b"", [])
+    assert f"{option[0]} writes no report; leave out {asked[0]}".encode() in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("scan", "-h"), ("--version",)])
+def test_help_goes_out_as_a_report_does(arguments):
+    done = run(*arguments)
+    assert done.returncode == (0 if arguments else 2)
+    call = [sys.executable, "-m", "modelscan", *arguments]
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(call, check=False, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (done.returncode, done.stderr), "a reader that has seen enough"
+    if done.stdout:
+        with open("/dev/full", "wb") as full:
+            ended = subprocess.run(call, check=False, cwd=ROOT, stdout=full, stderr=subprocess.PIPE)
+        assert (ended.returncode, ended.stderr) == (2, b"modelscan: standard output: No space left on device\n")
+
+
+def test_what_usage_errors_quote_reaches_no_terminal():
+    done = run("scan", "no\x1b[31msuch.onnx")
+    assert (done.returncode, done.stderr) == (2, b"modelscan: no\\u{1b}[31msuch.onnx: no such file or folder\n")
+
+
+def test_a_file_does_not_become_an_option(tmp_path):
+    shutil.copy(BAD / "edited_units.h5", tmp_path / "--fail-on=never")
+    for arguments in (("scan", "--fail-on=never"), ("inspect", "--fail-on=never", "x"), ("scan", "x", "--fail-on=never")):
+        done = run(*arguments, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert done.stderr.startswith(b"modelscan: --fail-on=never is an option and the name of a file here; write -- before paths")
+    assert run("scan", "--", "--fail-on=never", cwd=tmp_path).returncode == 1
+
+
 def test_names_on_disk_reach_no_terminal(tmp_path):
     names = [
         "evil\x1b[2J.keras",

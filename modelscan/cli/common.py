@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from enum import StrEnum
 from functools import wraps
+from io import StringIO
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -47,8 +49,10 @@ def style_of(colour: Colour) -> Style:
 
 
 def usage_error(text: str) -> NoReturn:
-    """Say what is wrong with the call and exit 2."""
-    typer.echo(f"modelscan: {text}", err=True)
+    """Say what is wrong with the call and exit 2. What it quotes (names on disk, a library's words) must not command the terminal."""
+    from modelscan.report.text import escape
+
+    typer.echo(f"modelscan: {escape(text)}", err=True)
     raise typer.Exit(USAGE)
 
 
@@ -90,6 +94,34 @@ def emit(text: str) -> None:
     except OSError as error:
         _to_nowhere()  # nor may the interpreter try again when it ends
         usage_error(f"standard output: {error.strerror or error}")
+
+
+@contextmanager
+def emitted(arguments: Sequence[str]) -> Iterator[None]:
+    """Help and version, which the command line library prints itself, go out as everything else does: by `emit`, at the end."""
+    own = list(takewhile(lambda one: one != "--", arguments))
+    if own and not {"-h", "--help", "--version"} & set(own):
+        yield
+        return
+    printed = StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        try:
+            emit(printed.getvalue())
+        except typer.Exit as ended:
+            sys.exit(ended.exit_code)
+
+
+def refuse_ambiguous(arguments: Sequence[str]) -> None:
+    """Exit 2 for an option that is the name of a file here as well: a shell's `*` or a hook must not turn a file into an option."""
+    for one in takewhile(lambda one: one != "--", arguments):
+        if len(one) > 1 and one.startswith("-") and os.path.lexists(one):
+            try:
+                usage_error(f"{one} is an option and the name of a file here; write -- before paths, or ./{one} for the file")
+            except typer.Exit as ended:
+                sys.exit(ended.exit_code)
 
 
 def _to_nowhere() -> None:

@@ -81,6 +81,8 @@ def _budget(values: Iterable[str]) -> dict[str, str]:
         key, equals, amount = value.partition("=")
         if not equals or not amount.strip():
             raise ConfigError(f"--budget {value}: write KEY=N, such as parameters=25M")
+        if key.strip() in found:
+            raise ConfigError(f"--budget {value}: there are two budgets for {key.strip()}")
         found[key.strip()] = amount.strip()
     return found
 

@@ -130,6 +130,11 @@ class Outputs:
             yield self
 
     @property
+    def paths(self) -> list[str]:
+        """The files that are written."""
+        return [one.path for one in self._outputs if one.path != STDOUT]
+
+    @property
     def brief(self) -> bool:
         """Whether brief reports are enough."""
         return all(one.format not in (ScanFormat.JSON, ScanFormat.JSONL) for one in self._outputs)
@@ -231,6 +236,37 @@ def _writable(path: str) -> None:
         usage_error(f"-o {path} is a folder")
     if not os.access(path, os.W_OK):
         usage_error(f"-o {path} cannot be written to")
+
+
+def refuse_overwriting(places: Iterable[str], option: str, read: Iterable[str]) -> None:
+    """Exit 2 where a file that is written is one that is read, by whatever name, or a part of a model's folder that is."""
+    there = {(info.st_dev, info.st_ino): path for path in places if (info := _status(path)) is not None and stat.S_ISREG(info.st_mode)}
+    if not there:
+        return
+    for path in read:
+        info = _status(path)
+        if info is None:
+            continue
+        if stat.S_ISDIR(info.st_mode):
+            inside = os.path.realpath(path)
+            for place in there.values():
+                if _is_part(os.path.realpath(place), inside):
+                    usage_error(f"{option} {place} is a part of the model {path}, which is read; write elsewhere")
+        elif (info.st_dev, info.st_ino) in there:
+            usage_error(f"{option} {there[info.st_dev, info.st_ino]} is {path}, which is read; write elsewhere")
+
+
+def _is_part(path: str, folder: str) -> bool:
+    """Whether a file is one of those that make a folder a model."""
+    parts = path.removeprefix(folder + os.sep).split(os.sep) if path.startswith(folder + os.sep) else [""]
+    return parts[0].endswith((".pb", ".pbtxt", ".cpb")) or parts[0] in ("variables", "assets", "assets.extra")
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
 
 
 def progress_wanted(outputs: Outputs) -> bool:

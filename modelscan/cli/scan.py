@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from modelscan.cli.common import Colour, emit, usage_errors
+from modelscan.cli.common import Colour, emit, usage_error, usage_errors
 from modelscan.cli.gate import (
     AgainstOption,
     BaselineOption,
@@ -24,7 +24,7 @@ from modelscan.cli.gate import (
     overrides_of,
 )
 from modelscan.cli.inspect import ColourOption, ValuesOption
-from modelscan.cli.output import Outputs, ScanFormat, outputs_of, progress_wanted
+from modelscan.cli.output import Outputs, ScanFormat, outputs_of, progress_wanted, refuse_overwriting
 
 if TYPE_CHECKING:
     from modelscan.ledger import ModelReport, Report
@@ -74,23 +74,32 @@ def scan(
         )
         choice = Choice(overrides, config, isolated)
         if show_settings:
+            _no_report("--show-settings", output, format)
             emit(choice.shown())
             return
+        if write_baseline is not None:
+            _no_report("--write-baseline", output, format)
         wanted = outputs_of(output or (), format)
         gate = choice.gate(with_baseline=write_baseline is None)
     outputs = Outputs(wanted if write_baseline is None else (), gate.settings.fail_on, color)
     with usage_errors(), outputs.opened():
-        judged, whole, failing = _judged(paths or (), gate, outputs, keep=write_baseline is not None)
+        judged, whole, failing = _judged(paths or (), gate, outputs, write_baseline)
         if write_baseline is not None:
             _keep(write_baseline, judged, gate)
         outputs.end(replace(whole, policy={**(whole.policy or {}), "failing": failing}))
     raise typer.Exit(int(failing > 0))
 
 
-def _judged(paths: Iterable[str], gate: Gate, outputs: Outputs, keep: bool) -> tuple[list[ModelReport], Report, int]:
+def _no_report(option: str, output: list[str] | None, format: ScanFormat | None) -> None:
+    """Two things are asked for of which only one would be done."""
+    if output or format is not None:
+        usage_error(f"{option} writes no report; leave out {'-o' if output else '--format'}, or run the scan once more with it")
+
+
+def _judged(paths: Iterable[str], gate: Gate, outputs: Outputs, write_baseline: str | None) -> tuple[list[ModelReport], Report, int]:
     """Read, judge and write model by model.
 
-    The models without their layers if they are kept, everything else about the scan, and how many findings fail.
+    The models without their layers if a baseline is made of them, everything else about the scan, and how many findings fail.
     """
     from modelscan.cli.progress import progress_bar
     from modelscan.formats import ReadOptions
@@ -103,13 +112,23 @@ def _judged(paths: Iterable[str], gate: Gate, outputs: Outputs, keep: bool) -> t
     with progress_bar(progress_wanted(outputs)) as progress:
         brief = outputs.brief and not settings.demands
         running = begin(paths, options=ReadOptions(values=settings.values), jobs=settings.jobs, progress=progress, brief=brief)
+        refuse_overwriting(outputs.paths, "-o", _read_from(gate, running.targets, baseline=True))
+        if write_baseline is not None:
+            refuse_overwriting([write_baseline], "--write-baseline", _read_from(gate, running.targets, baseline=False))
         for model in running.models:
             judged = gate.judge(model)
             failing += gate.failing(Report((judged,)))
             outputs.model(judged)
-            if keep:
+            if write_baseline is not None:
                 kept.append(judged.brief())
     return kept, gate.finish(Report(skipped=running.skipped, notes=running.notes)), failing
+
+
+def _read_from(gate: Gate, targets: Iterable[str], *, baseline: bool) -> Iterator[str]:
+    """What the scan reads, and nothing may be written over."""
+    settings = gate.settings
+    yield from targets
+    yield from filter(None, (settings.source, *(one.against for one in settings.demands), settings.baseline if baseline else None))
 
 
 def _keep(path: str, models: Iterable[ModelReport], gate: Gate) -> NoReturn:

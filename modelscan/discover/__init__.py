@@ -91,7 +91,7 @@ class _Search:
 
     def named(self, path: str) -> Iterable[str] | None:
         """The targets of one path of the command line; None where there is no such file, folder or match."""
-        if _is_there(path):
+        if is_there(path):
             return self._below(path) if os.path.isdir(path) else (path,)
         matches = expand(path, self.links) if glob.has_magic(path) else []
         return self._matched(matches) if matches else None
@@ -177,7 +177,7 @@ class _Search:
         return real is None or real_root is None or not _inside(real, real_root)
 
 
-def _is_there(path: str) -> bool:
+def is_there(path: str) -> bool:
     """Whether a path exists, as a link that leads nowhere does; one that may not be asked for is taken to, so that this is told."""
     try:
         os.lstat(path)
