@@ -9,7 +9,7 @@ from modelscan.errors import ConfigError
 from modelscan.examine import examine
 from modelscan.formats import ReadOptions
 from modelscan.ledger import ModelReport, Report
-from modelscan.limits import DEFAULT, Limits
+from modelscan.limits import DEFAULT, LARGEST_SIZE, Limits
 from modelscan.model import Shape
 from modelscan.settings import Settings
 
@@ -35,7 +35,14 @@ def inspect(
 
     Returns:
         The report. A file that cannot be read gives one with `readable=False` and the finding that says why.
+
+    Raises:
+        ConfigError: `config`, `dims` or `inputs` are none, or say nothing of this model.
     """
+    sizes = [*(dims or {}).items(), *((name, size) for name, shape in (inputs or {}).items() for size in shape if isinstance(size, int))]
+    for name, size in sizes:
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= LARGEST_SIZE:
+            raise ConfigError(f"{name}: {size!r} is no size of a dimension; a whole number from 0 to {LARGEST_SIZE:,}")
     options = ReadOptions(None if config is None else os.fspath(config), dict(dims or {}), dict(inputs or {}), values=values)
     return examine(os.fspath(path), options, limits)
 

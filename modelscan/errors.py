@@ -57,3 +57,15 @@ class LimitExceeded(UnreadableFile):
 
 class ConfigError(ModelScanError):
     """The user's configuration or command line cannot be used."""
+
+
+class UnusedOptionError(ConfigError):
+    """What the user adds to a file says nothing of it.
+
+    Attributes:
+        names: kind and name of each: `("dim", "N")`, `("input", "x")`, `("config", "model.json")`.
+    """
+
+    def __init__(self, names: frozenset[tuple[str, str]], reason: str) -> None:
+        self.names = names
+        super().__init__(f"{', '.join(f'--{kind} {name}' for kind, name in sorted(names))}: {reason}")

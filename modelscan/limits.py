@@ -76,4 +76,6 @@ class Limits:
     """Files that a child process may have open."""
 
 
+LARGEST_SIZE = 2**31 - 1
+"""Of a dimension that the user gives: a larger one would only be found to be too large for everything."""
 DEFAULT = Limits()

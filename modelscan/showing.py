@@ -15,6 +15,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from modelscan.errors import ConfigError
 from modelscan.formats import ReadOptions
 from modelscan.ledger import ModelReport, Plain, Report
 from modelscan.limits import DEFAULT, Limits
@@ -117,7 +118,7 @@ def show(path: str, options: ReadOptions, showing: Showing, gate: Gate | None, c
         choice: the settings as the command line gave them, None where only this process has what they name.
     """
     if not can_isolate():
-        return showing.of(examined(path, options), gate)
+        return _shown(path, options, DEFAULT, showing, gate)
     died: list[ModelReport] = []
 
     def failed(_: str, kind: str, reason: str) -> Shown:
@@ -141,8 +142,11 @@ def show(path: str, options: ReadOptions, showing: Showing, gate: Gate | None, c
 def _shown(path: str, options: ReadOptions | None, limits: Limits, showing: Showing, gate: Gate | None) -> Shown:
     from modelscan.examine import collector_paused
 
-    with collector_paused():  # what was read is still there when its view is drawn, and no garbage yet
-        return showing.of(examined(path, options, limits), gate)
+    try:
+        with collector_paused():  # what was read is still there when its view is drawn, and no garbage yet
+            return showing.of(examined(path, options, limits), gate)
+    except ConfigError as error:  # an option does not fit the file
+        return Shown("", _USAGE, str(error))
 
 
 def fork_ahead(arguments: Sequence[str]) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import modelscan
+from modelscan.errors import ConfigError
+
 ROOT = Path(__file__).parent.parent
 GOOD, BAD = ROOT / "fixtures" / "good", ROOT / "fixtures" / "bad"
 SCHEMA = json.loads((ROOT / "modelscan" / "report" / "schema.json").read_text())
@@ -190,3 +193,50 @@ def test_scanning_never_imports_a_framework():
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "[19082, 364]", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["inspect", "conv_net.onnx", "--input", "y:1x3x4x4"], "--input y: there is no such thing; the model's inputs are x"),
+        (["inspect", "conv_net.onnx", "--dim", "Q=3"], "--dim Q: there is no such thing; its symbolic dimensions are N"),
+        (["inspect", "conv_net.onnx", "--input", "x:1x2"], "--input x: 2 dimensions; the model's input has 4: (N, 3, 16, 16)"),
+        (["inspect", "conv_net.onnx", "--dim", "N=99999999999999999999999999"], "--dim N=99999999999999999999999999: write NAME=SIZE"),
+        (["inspect", "conv_net.onnx", "--dim", "N=" + "9" * 5000], "write NAME=SIZE"),
+        (["inspect", "conv_net.onnx", "--dim", "N=1", "--dim", "N=2"], "there are two sizes for N"),
+        (["inspect", "conv_net.onnx", "--input", "x:9999999999x1x1x1"], "write NAME:SHAPE"),
+        (["inspect", "conv_net.onnx", "--config", "simple_rnn.keras"], "does nothing for "),
+        (["inspect", "simple_rnn.keras", "--dim", "N=3"], "--dim N: does nothing for "),
+        (["explain", "simple_rnn.h5", "--input", "x:1"], "--input x: does nothing for "),
+        (["inspect", "simple_rnn.keras", "--config", "simple_rnn.h5"], "does nothing for "),
+        (["inspect", "simple_rnn.weights.h5", "--config", "simple_rnn.h5"], "no architecture: "),
+        (["diff", "conv_net.onnx", "simple_rnn.keras", "--dim", "Q=3"], "--dim Q: neither of the two models has it"),
+        (["diff", "conv_net.onnx", "conv_net.onnx", "--input", "x:1"], "--input x: 1 dimensions"),
+    ],
+)
+def test_an_option_that_does_not_fit_the_model_is_an_error_of_the_call(arguments, told):
+    done = run(*(GOOD / one if one.endswith((".onnx", ".keras", ".h5")) else one for one in arguments), PYTHONPATH=str(ROOT))
+    assert (done.returncode, done.stdout) == (2, ""), done.stdout
+    assert told in done.stderr
+
+
+def test_an_option_that_fits_one_of_two_models_is_used():
+    done = run("diff", GOOD / "conv_net.onnx", GOOD / "simple_rnn.keras", "--dim", "N=3", "--format", "json", PYTHONPATH=str(ROOT))
+    assert (done.returncode, json.loads(done.stdout)["error"]) == (1, None)
+
+
+@pytest.mark.parametrize("wrong", [{"dims": {"N": -4}}, {"dims": {"N": 1.5}}, {"inputs": {"x": (-1, 3, 16, 16)}}, {"dims": {"Q": 1}}])
+def test_the_library_refuses_what_is_no_size(wrong):
+    with pytest.raises(ConfigError):
+        modelscan.inspect(GOOD / "conv_net.onnx", **wrong)
+
+
+@pytest.mark.parametrize("jobs", [0, -1])
+def test_the_library_refuses_what_is_no_number_of_processes(jobs):
+    with pytest.raises(ConfigError, match="jobs: "):
+        modelscan.scan(GOOD / "conv_net.onnx", jobs=jobs)
+
+
+def test_one_path_is_a_path():
+    for path in (GOOD / "conv_net.onnx", str(GOOD / "conv_net.onnx")):
+        assert [one.path for one in modelscan.scan(path).models] == [str(path)]

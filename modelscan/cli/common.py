@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from modelscan.errors import ConfigError
+from modelscan.limits import LARGEST_SIZE
 
 if TYPE_CHECKING:
     from modelscan.model import Shape
@@ -135,10 +136,16 @@ def dims_of(values: Iterable[str]) -> dict[str, int]:
     found = {}
     for value in values:
         name, equals, size = value.partition("=")
-        if not equals or not name or not size.isdecimal():
-            usage_error(f"--dim {value}: write NAME=SIZE, such as batch=1")
+        if not equals or not name or not _is_size(size):
+            usage_error(f"--dim {value}: write NAME=SIZE, such as batch=1; {LARGEST_SIZE:,} at most")
+        if name in found:
+            usage_error(f"--dim {value}: there are two sizes for {name}")
         found[name] = int(size)
     return found
+
+
+def _is_size(text: str) -> bool:
+    return text.isdecimal() and len(text) <= len(str(LARGEST_SIZE)) and int(text) <= LARGEST_SIZE
 
 
 def inputs_of(values: Iterable[str]) -> dict[str, Shape]:
@@ -147,7 +154,9 @@ def inputs_of(values: Iterable[str]) -> dict[str, Shape]:
     for value in values:
         name, colon, sizes = value.rpartition(":")
         parts = sizes.split("x")
-        if not colon or not name or not all(part.isdecimal() or part == "?" for part in parts):
-            usage_error(f"--input {value}: write NAME:SHAPE, such as x:1x3x224x224")
+        if not colon or not name or not all(_is_size(part) or part == "?" for part in parts):
+            usage_error(f"--input {value}: write NAME:SHAPE, such as x:1x3x224x224; each size {LARGEST_SIZE:,} at most")
+        if name in found:
+            usage_error(f"--input {value}: there are two shapes for {name}")
         found[name] = tuple(None if part == "?" else int(part) for part in parts)
     return found

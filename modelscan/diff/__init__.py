@@ -8,7 +8,7 @@ from dataclasses import replace
 from modelscan.diff.changes import Change, Diff
 from modelscan.diff.compare import compare
 from modelscan.diff.sides import open_side
-from modelscan.errors import ConfigError, UnreadableFile
+from modelscan.errors import ConfigError, UnreadableFile, UnusedOptionError
 from modelscan.formats import ReadOptions
 from modelscan.limits import DEFAULT, Limits
 from modelscan.worker import Pool, can_isolate
@@ -21,17 +21,25 @@ def diff(
 ) -> Diff:
     """The differences of two model files, read in this process; with `options.values` of their weights, too.
 
-    A file of which nothing can be told makes a `Diff` with `error`.
+    A file of which nothing can be told makes a `Diff` with `error`. Raises `ConfigError` when the options fit neither of them.
     """
     before, after = os.fspath(before), os.fspath(after)
     options = options or ReadOptions()
     sides = []
+    unused = []
     for path in (before, after):
         try:
-            sides.append(open_side(path, options, limits))
+            try:
+                sides.append(open_side(path, options, limits))
+            except UnusedOptionError as error:  # the other model may have it
+                unused.append(error)
+                sides.append(open_side(path, options.without(error.names), limits))
         except UnreadableFile as error:
             told = str(error)
             return Diff(before, after, error=told if told.startswith(f"{path}: ") else f"{path}: {told}")
+    for one in unused[1:]:
+        if unused[0].names & one.names:
+            raise UnusedOptionError(unused[0].names & one.names, "neither of the two models has it")
     return compare(sides[0], sides[1])
 
 
@@ -50,7 +58,10 @@ def diff_isolated(before: str, after: str, options: ReadOptions | None = None, l
 
 def _in_child(before: str, after: str, options: ReadOptions, limits: Limits) -> Diff:
     def work(path: str, options: ReadOptions | None, limits: Limits) -> Diff:
-        return diff(path, after, options, limits)
+        try:
+            return diff(path, after, options, limits)
+        except ConfigError as error:
+            return Diff(path, after, error=str(error), died=True)
 
     def failed(path: str, kind: str, reason: str) -> Diff:
         return Diff(path, after, error=f"{kind}: {reason}", died=True)

@@ -7,12 +7,12 @@ when a file of it is read.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import field, replace
 from importlib import import_module
 from typing import Any, cast
 
-from modelscan.errors import UnreadableFile
+from modelscan.errors import UnreadableFile, UnusedOptionError
 from modelscan.ledger import Plain
 from modelscan.limits import Limits
 from modelscan.model import Model, Shape, StoredTensor
@@ -36,6 +36,22 @@ class ReadOptions(Plain):
     """Whether native libraries may derive shapes. Off for a second try after one of them has crashed on the file."""
     values: bool = False
     """Whether the weights themselves are to be read, too."""
+
+    def given(self) -> Iterator[tuple[str, str]]:
+        """Kind and name of everything that says something about one file."""
+        yield from (("dim", name) for name in self.dims)
+        yield from (("input", name) for name in self.inputs)
+        if self.config is not None:
+            yield "config", self.config
+
+    def without(self, names: Container[tuple[str, str]]) -> ReadOptions:
+        """The options less some of those."""
+        return replace(
+            self,
+            config=None if ("config", self.config) in names else self.config,
+            dims={name: size for name, size in self.dims.items() if ("dim", name) not in names},
+            inputs={name: shape for name, shape in self.inputs.items() if ("input", name) not in names},
+        )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ReadOptions:
@@ -83,13 +99,18 @@ class Format:
     """File name endings that people use for it: what a folder is searched by, and what decides between equals."""
     folder: bool = False
     """Whether a folder can be a model of this format."""
+    takes: tuple[str, ...] = ()
+    """What of `ReadOptions` it asks for, of that which says something about one file: `dim`, `input`, `config`."""
 
     def detect(self, artifact: Artifact) -> bool:
         """Whether the content is of this format."""
         return cast("Callable[[Artifact], bool]", import_module(f"modelscan.formats.{self.module}").detect)(artifact)
 
     def read(self, artifact: Artifact, limits: Limits) -> Model:
-        """The model; raises `UnreadableFile` when nothing can be told."""
+        """The model; raises `UnreadableFile` when nothing can be told, `ConfigError` when the options do not fit it."""
+        untaken = frozenset(one for one in artifact.options.given() if one[0] not in self.takes)
+        if untaken:
+            raise UnusedOptionError(untaken, f"does nothing for {artifact.path}, {_NAMES[self.module]}")
         return cast("Callable[[Artifact, Limits], Model]", import_module(f"modelscan.formats.{self.module}").read)(artifact, limits)
 
     def blocks(self, artifact: Artifact, tensor: StoredTensor, limits: Limits) -> Iterator[memoryview]:
@@ -106,11 +127,14 @@ class Format:
 
 FORMATS: tuple[Format, ...] = (
     Format("keras.archive", (".keras",)),
-    Format("keras.hdf5", (".h5", ".hdf5", ".weights.h5", ".keras")),
-    Format("onnx", (".onnx", ".ort")),
+    Format("keras.hdf5", (".h5", ".hdf5", ".weights.h5", ".keras"), takes=("config",)),
+    Format("onnx", (".onnx", ".ort"), takes=("dim", "input")),
     Format("tensorflow", (".pb", ".index", ".tar.gz", ".tgz", ".tar", ".zip"), folder=True),
 )
 """Most specific detection first: ONNX has no magic number."""
+
+
+_NAMES = {"keras.archive": "a .keras archive", "keras.hdf5": "an HDF5 file", "onnx": "an ONNX file", "tensorflow": "a TensorFlow model"}
 
 
 def identify(artifact: Artifact) -> Format:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modelscan.errors import UnreadableFile
+from modelscan.errors import ConfigError, UnreadableFile
 from modelscan.formats import Artifact
 from modelscan.formats.keras import weights
 from modelscan.formats.keras.blocks import BlockReader
@@ -159,8 +159,11 @@ def _given_config(artifact: Artifact, limits: Limits, seen: list[Observation]) -
     path = artifact.options.config
     if path is None:
         return None
-    source = LocalFile(path)
-    return parse_json(source.read(0, min(source.size, limits.json_bytes + 1)), path, limits, seen)
+    try:
+        source = LocalFile(path)
+        return parse_json(source.read(0, min(source.size, limits.json_bytes + 1)), path, limits, seen)
+    except UnreadableFile as error:  # not the fault of the weights
+        raise ConfigError(f"--config {path}: no architecture: {error}") from error
 
 
 def _shards(artifact: Artifact, limits: Limits, seen: list[Observation]) -> Store:

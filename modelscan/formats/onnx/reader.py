@@ -131,12 +131,17 @@ def _training(reading: Reading, extent: Extent, index: int) -> dict[str, Graph]:
 
 def _with_shapes(reading: Reading, graph: Graph, ir_version: int | None) -> Graph:
     """The graph with inferred shapes; with functions, these are inferred in the view that sees through the calls."""
+    options = reading.artifact.options
     if not graph.functions:
-        options = reading.artifact.options
+        if options.dims or options.inputs:
+            shapes.check_options(options, graph)
         fold = None if options.dims or options.inputs else repeats.fold(graph)
         folded = None if fold is None else shapes.infer_folded(reading, graph, fold, ir_version)
         return folded or shapes.infer(reading, graph, ir_version)
-    seen_through = shapes.infer(reading, inline(graph, reading.limits), ir_version)
+    inlined = inline(graph, reading.limits)
+    if options.dims or options.inputs:
+        shapes.check_options(options, inlined)
+    seen_through = shapes.infer(reading, inlined, ir_version)
     values = dict(graph.values)
     for node in graph.nodes:
         values.update({name: seen_through.values[name] for name in node.outputs if name in seen_through.values})

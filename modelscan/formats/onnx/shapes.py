@@ -11,14 +11,18 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 
+from modelscan.errors import ConfigError, UnusedOptionError
 from modelscan.formats import ReadOptions
 from modelscan.formats.onnx.agreement import Scoped, combined, completes, contradiction
 from modelscan.formats.onnx.context import Reading
 from modelscan.formats.onnx.inference import Inference
 from modelscan.formats.onnx.native import newest_opset
 from modelscan.graph import Graph, Node
-from modelscan.model import TensorInfo
+from modelscan.model import TensorInfo, shape_text
 from modelscan.repeats import Fold
+
+_TOLD = 20
+"""Symbolic dimensions that a message names."""
 
 
 def infer(reading: Reading, graph: Graph, ir_version: int | None) -> Graph:
@@ -86,6 +90,27 @@ def _lacking(graph: Graph, found: Scoped) -> bool:
             if _lacking(body, found.bodies.get((index, key), Scoped())):
                 return True
     return False
+
+
+def check_options(options: ReadOptions, graph: Graph) -> None:
+    """Raises `ConfigError` for sizes of a dimension, or shapes of an input, that the graph (calls of functions inlined) does not have."""
+    inputs = {one.name: one for one in graph.inputs}
+    for name, shape in options.inputs.items():
+        said = inputs[name].shape if name in inputs else None
+        if shape is not None and said is not None and len(said) != len(shape):
+            raise ConfigError(f"--input {name}: {len(shape)} dimensions; the model's input has {len(said)}: {shape_text(said)}")
+    unknown = {("input", name) for name in options.inputs if name not in inputs}
+    symbols: set[str] = set()
+    if options.dims:
+        for _, scope in graph.scopes():
+            for one in chain(scope.inputs, scope.outputs, scope.declared.values()):
+                symbols.update(size for size in one.shape or () if isinstance(size, str))
+        unknown |= {("dim", name) for name in options.dims if name not in symbols}
+    if unknown:
+        there = [f"the model's inputs are {', '.join(inputs) or 'none'}"] if any(kind == "input" for kind, _ in unknown) else []
+        if any(kind == "dim" for kind, _ in unknown):
+            there.append(f"its symbolic dimensions are {', '.join(sorted(symbols)[:_TOLD]) or 'none'}")
+        raise UnusedOptionError(frozenset(unknown), f"there is no such thing; {' and '.join(there)}")
 
 
 def _bind(options: ReadOptions, info: TensorInfo) -> TensorInfo:
