@@ -6,7 +6,7 @@ propagates shapes along them. A `Block` is a model or a layer; models hold block
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from enum import StrEnum
 from typing import Any
@@ -89,3 +89,16 @@ def frozen_as_a_whole(model: Block, version: str | None) -> bool:
     and tf.keras pass over it.
     """
     return model.kind is BlockKind.FUNCTIONAL and not model.trainable and not (version or "").startswith(("0.", "1", "2."))
+
+
+def references(value: Any) -> Iterator[TensorRef]:
+    """All tensors in a structure of tuples and dictionaries, in order."""
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, TensorRef):
+            yield one
+        elif isinstance(one, tuple):
+            stack.extend(reversed(one))
+        elif isinstance(one, Mapping):
+            stack.extend(reversed(list(one.values())))

@@ -35,6 +35,8 @@ _TENSOR_LIBRARIES = frozenset(
     "zip enumerate reversed bool str isinstance".split()
 )
 """Global names of honest tensor expressions. They make a Lambda less suspicious, never harmless."""
+_CELL_WRAPPERS = ("tensorflow.python.keras.layers.rnn_cell_wrapper_v2", ("DeviceWrapper", "DropoutWrapper", "ResidualWrapper"))
+"""Classes that `tf.nn.RNNCell…Wrapper` are, which Keras 2 takes from TensorFlow: module and names."""
 _SHOWN = 12
 
 
@@ -167,6 +169,8 @@ def _origin(entry: Mapping[str, Any], name: str, config: Any, where: str, layer:
             yield Observation("keras-api-object", text, layer=layer, where=where)
         return
     if name == "__typespec__" and package == "tensorflow" and target.endswith("Spec"):
+        return
+    if module == _CELL_WRAPPERS[0] and name in _CELL_WRAPPERS[1]:
         return
     yield from _outside(entry, module, target, where, layer)
 

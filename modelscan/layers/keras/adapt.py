@@ -83,7 +83,7 @@ def _packed(c: Config, spec: WeightSpec, name: str, argument: str) -> tuple[Weig
         at = 0 if reverse or (not table and c.version is not None and c.version < (3, 14)) else len(dims) - 1
         dims = (*dims[:at], _half(dims[at]), *dims[at + 1 :])
     packed = replace(spec, dims=dims, dtype="int8", trainable=False, logical=spec.dims if name == "int4" else None)
-    block = int(argument) if argument.lstrip("-").isdecimal() else -1
+    block = _stated_block(c) or (int(argument) if argument.lstrip("-").isdecimal() else -1)
     if c.type == "EinsumDense" and name == "int4":
         return _packed_einsum(c, spec, block)
     if c.type == "EinsumDense":
@@ -95,6 +95,17 @@ def _packed(c: Config, spec: WeightSpec, name: str, argument: str) -> tuple[Weig
     shape = (kept, blocks) if table and not reverse else (blocks, kept)
     scales = [c.weight(f"{spec.role}_{word}", *shape, trainable=False, dtype=None if reverse else dtype) for word, dtype in _SCALES]
     return packed, scales if reverse else [*scales, c.weight("g_idx", grouped, trainable=False, dtype="float32")]
+
+
+def _stated_block(c: Config) -> int | None:
+    """The block size of the layer's own `quantization_config`, which goes before that of its policy; -1 is none.
+
+    Source: `keras/src/quantizers/quantization_config.py`, `get_block_size_for_layer`.
+    """
+    entry = c.get("quantization_config")
+    config = entry.get("config") if isinstance(entry, Mapping) and entry.get("class_name") == "Int4QuantizationConfig" else None
+    size = config.get("block_size", 0) if isinstance(config, Mapping) else 0
+    return -1 if size is None else size or None if isinstance(size, int) and not isinstance(size, bool) else None
 
 
 def _rows_and_columns(c: Config, spec: WeightSpec) -> tuple[Dim, Dim]:

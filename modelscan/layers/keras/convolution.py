@@ -63,6 +63,21 @@ def out_positions(c: Config, output: Shape | None) -> int | None:
     return None if output is None else c.positions(output, (1,) if c.channels_first else (-1,))
 
 
+def _check_steps(c: Config, rank: int) -> None:
+    """What Keras 3 refuses when a convolution is made; source: `BaseConv`, `BaseConvTranspose` and `ConvLSTM` in `keras/src/layers/`."""
+    version = c.version or (0, 0)
+    strides, dilation = c.integers("strides", rank, 1, least=1), c.integers("dilation_rate", rank, 1, least=1)
+    if version >= (3, 0) and max(strides) > 1 and max(dilation) > 1:
+        raise BadConfigError(f"strides {strides} and dilation_rate {dilation} do not go together")
+    extra = c.integers("output_padding", rank, least=0) if c.get("output_padding") is not None else ()
+    if version >= _STRICT and any(more >= step for more, step in zip(extra, strides, strict=False)):
+        raise BadConfigError(f"output_padding {extra} is not less than strides {strides}")
+
+
+_STRICT = (3, 15)
+"""Version since which an output padding is known to be checked against the strides."""
+
+
 def _with_bias(c: Config, weights: list[WeightSpec], *dims: Dim) -> None:
     if c.flag("use_bias", True):
         weights.append(c.weight("bias", *dims))
@@ -71,6 +86,7 @@ def _with_bias(c: Config, weights: list[WeightSpec], *dims: Dim) -> None:
 def _conv(rank: int, c: Config) -> Derived:
     """filters × (window × channels / groups + 1)."""
     axis = channel_axis(c, rank)
+    _check_steps(c, rank)
     filters, groups = c.dim("filters"), c.integer("groups", 1)
     channels = c.size(axis)
     if channels is not None and channels % groups:
@@ -86,6 +102,7 @@ def _conv(rank: int, c: Config) -> Derived:
 def _transposed(rank: int, c: Config) -> Derived:
     """window × filters × channels + filters: the output's channels come first in the kernel."""
     axis = channel_axis(c, rank)
+    _check_steps(c, rank)
     filters = c.dim("filters")
     weights = [c.weight("kernel", *kernel_dims(c, rank), filters, c.from_input("channels", axis), multiplied=True)]
     _with_bias(c, weights, filters)
@@ -138,6 +155,7 @@ def _separable(rank: int, c: Config) -> Derived:
 def _conv_lstm(rank: int, c: Config) -> Derived:
     """4 × filters × (window × (channels + filters) + 1); source: `keras/src/layers/rnn/conv_lstm.py`."""
     c.rank(rank + 3)
+    _check_steps(c, rank)
     axis = 2 if c.channels_first else -1
     filters, window_dims = c.dim("filters"), kernel_dims(c, rank)
     weights = [

@@ -12,6 +12,13 @@ def _axes(c: Config) -> list[int]:
     axes = c.axes("axis", -1)
     if not axes:
         raise BadConfigError("axis is an empty list")
+    return _without_batch(c, axes)
+
+
+def _without_batch(c: Config, axes: tuple[int, ...]) -> list[int]:
+    """The axes, none of which may be that of a batch whose size is not given: no weight can have its extent."""
+    if c.input and c.input[0] is None and any(axis in (0, -len(c.input)) for axis in axes):
+        raise BadConfigError("axis is that of the batch, which has no fixed size")
     return list(axes)
 
 
@@ -74,6 +81,9 @@ def rms_normalization(c: Config) -> Derived:
 def group_normalization(c: Config) -> Derived:
     """Scale and shift per channel, however many groups."""
     channels = c.from_input("channels", _axes(c)[0])
+    groups = c.integer("groups", -1, least=-1)
+    if channels.value is not None and groups != -1 and (groups < 1 or channels.value % groups):
+        raise BadConfigError(f"{channels.value} channels cannot be split into {groups} groups")
     weights = [c.weight(role, channels) for role, name in (("gamma", "scale"), ("beta", "center")) if c.flag(name, True)]
     return Derived(weights, c.inputs[:1] or (None,), 0)
 
@@ -83,7 +93,7 @@ def normalization(c: Config) -> Derived:
     """Mean and variance over the kept axes, and a counter; none of them trained, none if they are given."""
     if c.get("mean") is not None or c.get("variance") is not None:
         return Derived((), c.inputs[:1] or (None,), 0)
-    axes = c.axes("axis", None if "axis" in c.values else -1)
+    axes = _without_batch(c, c.axes("axis", None if "axis" in c.values else -1))
     if c.input is None:
         dims: tuple[Dim, ...] = tuple(dim(f"inputs_{one}", None) for one in axes)
     else:

@@ -45,6 +45,12 @@ def operation(c: Config, name: str) -> Derived:
     return Derived((), (rule(c) if rule is not None else None,), 0)
 
 
+def yields_one(name: str) -> bool:
+    """Whether an operation of Keras 3 is known to yield one tensor."""
+    plain = name.lower()
+    return plain in _UNARY or plain in _ELEMENTWISE or plain in _RULES
+
+
 def constant_operands(call: Call | None) -> Iterator[Shape | None]:
     """Shapes of the constant operands of a call; None for an array in a form that does not show it."""
     pending: list[Any] = [] if call is None else [*call.args, *(call.kwargs.get(name) for name in ("x", "y", "x1", "x2"))]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
 from modelscan.formula import dim
-from modelscan.layers.keras.registry import Config, Derived, layer, same
+from modelscan.layers.keras.registry import BadConfigError, Config, Derived, layer, same
 from modelscan.model import Shape, WeightSpec
 
 _AUGMENTATIONS = (
@@ -115,14 +116,43 @@ def _encoded(c: Config, size: int | None) -> Derived:
 @layer("StringLookup", "IntegerLookup")
 def lookup(c: Config) -> Derived:
     """Indices, or vectors as long as the vocabulary. Inverse document frequencies are stored, and no parameters."""
+    _check_vocabulary(c)
     if (3, 0) <= (c.version or (0, 0)) < _OWN_SHAPES and c.get("output_mode", "int") != "int" and c.input:
         return Derived(_frequencies(c), ((c.input[0], _vocabulary(c)),), 0)
     return Derived(_frequencies(c), _encoded(c, _vocabulary(c)).outputs, 0)
 
 
+def _check_vocabulary(c: Config) -> None:
+    """What a lookup refuses when it is made; source: `keras/src/layers/preprocessing/index_lookup.py`, `set_vocabulary`."""
+    mode = c.get("output_mode", "int")
+    if c.flag("invert", False) and mode != "int":
+        raise BadConfigError(f"invert goes with output_mode int only, not with {mode}")
+    _check_size(c)
+    listed = c.get("vocabulary")
+    terms = [one for one in listed if isinstance(one, str | int)] if isinstance(listed, list | tuple) else []
+    special = {c.get("mask_token"), c.get("oov_token"), ""} if not isinstance(c.get("mask_token"), list | Mapping) else None
+    if not terms or len(terms) != len(listed or ()) or special is None or any(one in special for one in terms):
+        return  # some vocabularies begin with the special tokens
+    if len(set(terms)) < len(terms):
+        repeated = next(term for term, count in Counter(terms).items() if count > 1)
+        raise BadConfigError(f"the vocabulary has {repeated!r} more than once")
+    size, spare = c.get("vocabulary_size"), c.integer("num_oov_indices", 1, least=0)
+    fixed = mode != "int" and not c.flag("pad_to_max_tokens", False) and (c.version or (0, 0)) >= (3, 0)
+    if fixed and isinstance(size, int) and size != len(terms) + spare:
+        raise BadConfigError(f"{len(terms)} terms and {spare} indices for others make no vocabulary of {size}")
+
+
+def _check_size(c: Config) -> None:
+    """The vocabulary that was counted when the file was written has to fit."""
+    most, size = c.get("max_tokens"), c.get("vocabulary_size")
+    if isinstance(most, int) and isinstance(size, int) and most < size and (c.version or (0, 0)) >= (3, 0):
+        raise BadConfigError(f"a vocabulary of {size} is more than max_tokens {most}")
+
+
 @layer("TextVectorization")
 def text_vectorization(c: Config) -> Derived:
     """A sequence of token numbers, or a vector per text."""
+    _check_size(c)
     mode = c.get("output_mode", "int")
     batch = c.input[0] if c.input else None
     split, keras_3 = c.values.get("split", "whitespace") is not None, (c.version or (0, 0)) >= (3, 0)

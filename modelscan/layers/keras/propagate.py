@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any
 
+from modelscan.layers.keras.connections import misdirected
 from modelscan.layers.keras.deriving import Deriver, Result, as_shape, built_shape
 from modelscan.layers.keras.modern import declared_input
 from modelscan.layers.keras.registry import Shapes
 from modelscan.model import Observation, Shape
-from modelscan.topology import Block, BlockKind, Call, TensorRef
+from modelscan.topology import Block, BlockKind, Call, TensorRef, references
 
 Key = tuple[str, int]
 
@@ -109,6 +109,8 @@ class _Functional:
         self.declared = _declared(model.blocks)
         self.given = {(one.block, 0) for one in model.inputs if one.block in self.blocks}
         self.noted: set[Observation] = set()
+        self.yielded: dict[str, Shapes] = {}
+        """What the declarations give for each block's first call."""
 
     def run(self) -> Shapes:
         for word, listed in (("input", self.model.inputs), ("output", self.model.outputs)):
@@ -121,6 +123,9 @@ class _Functional:
         for block in self.model.blocks:
             for call in range(max(1, len(block.calls))):
                 self._resolve((block.name, call))
+        if self.propagation.deriver.keras_3:
+            for text, path in misdirected(self.model, self.propagation.results, self.yielded):
+                self._observe(Observation("malformed-config", text, layer=path))
         return tuple(self._shape(reference) for reference in self.model.outputs) or (None,)
 
     def _resolve(self, target: Key) -> None:
@@ -182,6 +187,7 @@ class _Functional:
                         "malformed-config", f"{block.name} is called on the output of {one.block!r}, which is no layer here", block.name
                     )
         outputs = self.propagation.block(block, call, inputs, keywords, source)
+        self.yielded.setdefault(block.name, outputs)
         self.done[key] = self._completed(key, outputs)
 
     def _completed(self, key: Key, outputs: Shapes) -> Shapes:
@@ -230,8 +236,9 @@ class _Functional:
         return known if known is not None else reference.shape
 
     def _note(self, kind: str, text: str, name: str) -> None:
-        path = self.blocks[name].path
-        seen = Observation(kind, text, layer=path)
+        self._observe(Observation(kind, text, layer=self.blocks[name].path))
+
+    def _observe(self, seen: Observation) -> None:
         if seen not in self.noted:
             self.noted.add(seen)
             self.propagation.deriver.observations.append(seen)
@@ -271,16 +278,3 @@ def _is_padded(block: Block, mine: Shape, declared: Shape) -> bool:
     return all(
         a == b or (isinstance(a, int) and isinstance(b, int) and abs(b - a) < max(most, 2)) for a, b in zip(mine, declared, strict=True)
     )
-
-
-def references(value: Any) -> Iterator[TensorRef]:
-    """All tensors in a structure of tuples and dictionaries, in order."""
-    stack = [value]
-    while stack:
-        one = stack.pop()
-        if isinstance(one, TensorRef):
-            yield one
-        elif isinstance(one, tuple):
-            stack.extend(reversed(one))
-        elif isinstance(one, Mapping):
-            stack.extend(reversed(list(one.values())))

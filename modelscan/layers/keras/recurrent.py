@@ -5,7 +5,7 @@ One declaration per cell serves the layer, the cell inside `RNN`, and stacks of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -176,8 +176,9 @@ def stacked_cells(c: Config) -> Derived:
 def bidirectional(c: Config) -> Derived:
     """Forward weights, then backward weights; `merge_mode` decides the output."""
     entry = c.get("layer")
-    forward = c.inner(entry, c.inputs)
     other = c.get("backward_layer")
+    _check_halves(entry, other)
+    forward = c.inner(entry, c.inputs)
     backward = c.inner(other, c.inputs) if other is not None else forward
     weights = [*prefixed(keyed(forward.weights), "forward_layer"), *prefixed(keyed(backward.weights), "backward_layer")]
     if (c.version or (0, 0)) >= (3, 0):  # which declares the forward layer's shapes for both, whatever the other one yields
@@ -194,6 +195,17 @@ def bidirectional(c: Config) -> Derived:
         case _:
             outputs = (left,)
     return Derived(weights, (*outputs, *forward.outputs[1:], *backward.outputs[1:]), forward.positions)
+
+
+def _check_halves(forward: Any, backward: Any) -> None:
+    """What the layers of a Bidirectional must agree in, and in what not; source: `Bidirectional._verify_layer_config` of any version."""
+    configs = [one.get("config") if isinstance(one, Mapping) else None for one in (forward, backward)]
+    left, right = (one if isinstance(one, Mapping) else {} for one in configs)
+    if "go_backwards" in left and left["go_backwards"] == right.get("go_backwards"):
+        raise BadConfigError(f"forward and backward layer both have go_backwards {left['go_backwards']}")
+    for name in ("stateful", "return_sequences", "return_state"):
+        if name in left and name in right and left[name] != right[name]:
+            raise BadConfigError(f"{name} is {left[name]} in the forward and {right[name]} in the backward layer")
 
 
 def _added(one: int | str | None, other: int | str | None) -> int | None:

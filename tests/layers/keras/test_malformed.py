@@ -159,3 +159,103 @@ def test_an_output_that_no_layer_can_have(index):
     entry = {"class_name": "Dense", "config": {"name": "one", "trainable": True, "units": 3}}
     assert "malformed-config" in kinds(functional(entry, [[None, 6]], index=index))
     assert "malformed-config" not in kinds(functional(entry, [[None, 6]], index=-1))  # the last one, and Keras loads it
+
+
+def referring(call=0, index=0, output=("one", 0, 0), inner=None):
+    """A Dense called on an output of the input layer, or a model in its place."""
+    entry = inner or {"class_name": "Dense", "config": {"name": "one", "trainable": True, "units": 3}}
+    config = functional(entry, [[None, 6]], index=index)
+    config["config"]["layers"][1]["inbound_nodes"][0]["args"][0]["config"]["keras_history"][1] = call
+    config["config"]["output_layers"] = [list(output)]
+    return config
+
+
+@pytest.mark.parametrize(
+    ("config", "wrong"),
+    [
+        (referring(), False),
+        (referring(index=-1), False),
+        (referring(call=1), True),
+        (referring(index=1), True),
+        (referring(output=("one", 1, 0)), True),
+        (referring(output=("one", 0, 1)), True),
+    ],
+)
+def test_calls_and_outputs_that_are_not_there(config, wrong):
+    """Keras 3.15 loads the first two of these only."""
+    assert ("malformed-config" in kinds(config)) is wrong
+
+
+@pytest.mark.parametrize(("call", "wrong"), [(0, False), (1, False), (2, True)])
+def test_the_creation_of_a_model_counts_among_its_calls_in_the_list_of_outputs(call, wrong):
+    """`get_config` of Keras 3 writes 1 for the first call of a functional model, and 0 for that of a Sequential."""
+    inner = one("Dense", [[None, 6]], units=3)
+    inner["config"]["name"] = "one"
+    assert ("malformed-config" in kinds(referring(output=("one", call, 0), inner=inner))) is wrong
+
+
+HALF = {"units": 3, "return_sequences": True, "return_state": False, "stateful": False, "go_backwards": False}
+
+
+def bidirectional(**backward):
+    forward = {"class_name": "LSTM", "config": {"name": "f", **HALF}}
+    back = {"class_name": "LSTM", "config": {"name": "b", **HALF, "go_backwards": True, **backward}}
+    return one("Bidirectional", [[None, 4, 3]], layer=forward, backward_layer=back, merge_mode="concat")
+
+
+def looked_up(**config):
+    return one("IntegerLookup", [[None, 1]], **{"output_mode": "one_hot", "vocabulary": [4, 5, 6], "vocabulary_size": 4, **config})
+
+
+def convolved(kind, **config):
+    return one(kind, [[None, 9, 8]], filters=4, kernel_size=[3], **config)
+
+
+REFUSED = {
+    "halves both forward": (bidirectional(go_backwards=False), bidirectional()),
+    "halves of other sequences": (bidirectional(return_sequences=False), bidirectional(return_state=False)),
+    "halves of other states": (bidirectional(return_state=True), bidirectional(stateful=False)),
+    "batch axis": (one("BatchNormalization", [[None, 6]], axis=0), one("BatchNormalization", [[4, 6]], axis=0)),
+    "batch axis from behind": (one("RMSNormalization", [[None, 6]], axis=[-2]), one("RMSNormalization", [[None, 6]], axis=[1])),
+    "batch axis among others": (
+        one("LayerNormalization", [[None, 5, 6]], axis=[2, 0], epsilon=1e-3),
+        one("LayerNormalization", [[None, 5, 6]], axis=[2, 1], epsilon=1e-3),
+    ),
+    "more groups than channels": (one("GroupNormalization", [[None, 8]], groups=9), one("GroupNormalization", [[None, 8]], groups=8)),
+    "groups of unequal size": (one("GroupNormalization", [[None, 8]], groups=5), one("GroupNormalization", [[None, 8]], groups=-1)),
+    "strides and dilation": (convolved("Conv1D", strides=[2], dilation_rate=[2]), convolved("Conv1D", strides=[1], dilation_rate=[2])),
+    "transposed": (convolved("Conv1DTranspose", strides=[2], dilation_rate=[2]), convolved("Conv1DTranspose", strides=[2])),
+    "output padding": (
+        convolved("Conv1DTranspose", strides=[2], output_padding=[2]),
+        convolved("Conv1DTranspose", strides=[2], output_padding=[1]),
+    ),
+    "convolution over time": (
+        one("ConvLSTM1D", [[None, 3, 9, 8]], filters=4, kernel_size=[3], strides=[2], dilation_rate=[2]),
+        one("ConvLSTM1D", [[None, 3, 9, 8]], filters=4, kernel_size=[3], strides=[2], dilation_rate=[1]),
+    ),
+    "vocabulary of another size": (looked_up(num_oov_indices=2), looked_up(num_oov_indices=1)),
+    "vocabulary of any size": (looked_up(num_oov_indices=2), looked_up(num_oov_indices=2, output_mode="int")),
+    "term twice": (looked_up(vocabulary=[5, 5, 6]), looked_up(vocabulary=[5, 4, 6])),
+    "inverted": (looked_up(invert=True), looked_up(invert=True, output_mode="int")),
+    "too many tokens": (
+        one("TextVectorization", [[None, 1]], max_tokens=2, vocabulary_size=7),
+        one("TextVectorization", [[None, 1]], max_tokens=7, vocabulary_size=7),
+    ),
+}
+"""What Keras 3.15 refuses, each beside what it takes."""
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_hyperparameters_that_do_not_go_together(name):
+    refused, taken = REFUSED[name]
+    assert "invalid-hyperparameter" in kinds(refused)
+    assert kinds(taken) == set()
+
+
+@pytest.mark.parametrize(("size", "blocks"), [(64, 3), (65, 2), (None, None)])
+def test_the_block_size_of_a_quantised_layer_is_that_of_its_own_configuration(size, blocks):
+    own = {"class_name": "Int4QuantizationConfig", "config": {"block_size": size}}
+    policy = {"class_name": "Int4DTypePolicy", "config": {"mode": "int4/64", "source_name": "float32"}}
+    layer = derived(one("Dense", [[None, 130]], units=9, quantization_config=own, dtype=policy)).layers[1]
+    shapes = {spec.role: spec.shape for spec in layer.specs}
+    assert shapes["kernel_scale"] == ((9,) if blocks is None else (blocks, 9))
