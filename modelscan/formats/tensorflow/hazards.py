@@ -38,7 +38,8 @@ class Walk:
         self.constants: dict[str, Operation] = {}
         self.custom: dict[str, str] = {}
         self.calls: dict[str, tuple[str, ...]] = {}
-        self.undefined: dict[str, str] = {}
+        self.undefined: dict[str, tuple[str, Severity | None]] = {}
+        """Functions that are not there, where they are called; what an attribute of a node's own names may be a note about it."""
 
     def run(self) -> Walk:
         """Look at everything that can be reached."""
@@ -47,9 +48,9 @@ class Walk:
         for title, names in self._functions():
             self._library(title, names, Severity.MEDIUM)
         self._recursion()
-        for missing, place in list(self.undefined.items())[:_SHOWN]:
+        for missing, (place, severity) in list(self.undefined.items())[:_SHOWN]:
             text = f"{place} calls {missing!r}, which the library does not have"
-            self.seen.append(Observation("undefined-function", text, where=place))
+            self.seen.append(Observation("undefined-function", text, where=place, severity=severity))
         if self.custom:
             listed = ", ".join(sorted(self.custom)[:_SHOWN])
             text = f"{len(self.custom):,} operations are not TensorFlow's own and need a library to be loaded: {listed}"
@@ -128,13 +129,13 @@ class Walk:
 
     def _named(self, node: Operation, place: str) -> Iterator[str]:
         """The functions that a node's attributes name."""
-        for value in node.attributes.values():
+        for name, value in node.attributes.items():
             for one in value if isinstance(value, tuple) else (value,):
                 if isinstance(one, FunctionRef) and one.name:
                     if one.name in self.graph.functions:
                         yield one.name
-                    elif not is_known(one.name):
-                        self.undefined.setdefault(one.name, place)
+                    elif not is_known(one.name) and (one.name not in self.undefined or not name.startswith("_")):
+                        self.undefined[one.name] = (place, Severity.MEDIUM if name.startswith("_") else None)
 
     def _danger(self, node: Operation, place: str, title: str, around: Mapping[str, Operation], severity: Severity | None) -> None:
         danger = DANGERS[node.op]
