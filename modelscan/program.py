@@ -102,6 +102,8 @@ class Function:
     """`forward_function_name`, `_implements`, … of the definition itself."""
     offset: int | None = None
     nbytes: int = 0
+    controls: Mapping[str, str] = field(default_factory=dict)
+    """What has to have run before it returns, by the name that the caller's side has for it → node."""
 
 
 @record(frozen=True, slots=True)
@@ -170,6 +172,8 @@ class ConcreteFunction:
     name: str
     bound: tuple[int, ...] = ()
     """Object numbers of the captures, one for each of the last arguments, in order."""
+    arguments: int | None = None
+    """How many tensors a caller gives; None where the file does not tell plainly."""
 
 
 @record(frozen=True, slots=True)

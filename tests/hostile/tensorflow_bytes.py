@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modelscan.formats.tensorflow.definitions import definition
 from tests.hostile.exhibit import field, varint
 
 FLOAT, INT32, STRING, INT64, BOOL, RESOURCE = 1, 3, 7, 9, 10, 20
@@ -87,9 +88,32 @@ def constant(value: str | Sequence[str]) -> bytes:
     return field(8, field(1, STRING) + field(2, shape_of([len(value)])) + b"".join(field(8, one) for one in value))
 
 
+def kinds(*numbers: int) -> bytes:
+    """An attribute that is a list of element types."""
+    return field(1, field(6, bytes(numbers)))
+
+
 def node(name: str, op: str, *inputs: str, **attributes: bytes) -> bytes:
-    """A NodeDef; of an attribute's name, an underscore at the end is no part."""
+    """A NodeDef with what else its operation asks for; of an attribute's name, an underscore at the end is no part."""
     given = {key.rstrip("_"): value for key, value in attributes.items()}
+    known = definition(op)
+    if known is not None:
+        values = sum(not one.startswith("^") for one in inputs)
+        several = {one.number or one.types: bool(one.number) for one in known.inputs if one.number or one.types}
+        left = max(0, values - sum(not one.number and not one.types for one in known.inputs))
+        lists = {one.types for one in known.outputs if one.types}
+        for needed in known.required:
+            if several.get(needed):
+                given.setdefault(needed, field(3, left))
+            elif needed in several:
+                given.setdefault(needed, kinds(*[FLOAT] * left))
+            else:
+                given.setdefault(needed, kinds() if needed in lists else kind(FLOAT))
+    return bare_node(name, op, *inputs, **given)
+
+
+def bare_node(name: str, op: str, *inputs: str, **given: bytes) -> bytes:
+    """A NodeDef with these attributes and no others."""
     return field(1, name) + field(2, op) + b"".join(field(3, one) for one in inputs) + mapping(5, given)
 
 
@@ -260,7 +284,15 @@ class SavedModel:
         main = (
             *variables,
             node("serving_default_x", "Placeholder", dtype=kind(FLOAT), shape=field(7, shape_of((-1, 4)))),
-            node("StatefulPartitionedCall", "StatefulPartitionedCall", "serving_default_x", "kernel", "bias", f=call(WRAPPER)),
+            node(
+                "StatefulPartitionedCall",
+                "StatefulPartitionedCall",
+                "serving_default_x",
+                "kernel",
+                "bias",
+                f=call(WRAPPER),
+                Tout=kinds(FLOAT),
+            ),
             *self.nodes,
         )
         library = b"".join(field(1, one) for one in (self.wrapper(), *self.library))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from modelscan.errors import LimitExceeded, UnreadableFile
@@ -51,6 +51,25 @@ class Attributes(Mapping[str, Any]):
                 self._seen.append(Observation(error.kind, str(error.inside("attr")), offset=error.offset))
         return self._decoded
 
+    def names(self) -> set[str]:
+        """Their names, without looking at what they are."""
+        if self._decoded is None:
+            try:
+                return {name for name, _, _ in _places(self._wire, self._start, self._end, self._number)}
+            except UnreadableFile:
+                return set(self._values())
+        return set(self._decoded)
+
+    def some(self, names: Collection[str]) -> Mapping[str, Any]:
+        """Those of these names that are there, for somebody who looks once: what is decoded now is not kept."""
+        if self._decoded is None:
+            try:
+                places = [one for one in _places(self._wire, self._start, self._end, self._number) if one[0] in names]
+                return {name: decoded(self._wire, *_value(self._wire, start, end)) for name, start, end in places}
+            except UnreadableFile:
+                self._values()
+        return self._decoded or {}
+
     def __getitem__(self, key: str) -> Any:
         return self._values()[key]
 
@@ -59,6 +78,35 @@ class Attributes(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._values())
+
+
+_SMALL = 16 * 1024
+"""A message up to this size is read whole."""
+
+
+def _places(wire: Wire, start: int, end: int, number: int) -> Iterator[tuple[str, int, int]]:
+    """The keys of a `map<string, …>` that is field `number` of a message, each with the place of its entry."""
+    data = wire.read(start, end - start) if end - start <= _SMALL else b""
+    for field, kind, value, length in wire.fields(start, end):
+        if field != number or kind != LENGTH:
+            continue
+        at = value - start
+        size = data[at + 1] if data and length > 2 and data[at] == _KEY else 128
+        if size < 128 and size + 2 <= length:
+            yield data[at + 2 : at + 2 + size].decode("utf-8", "backslashreplace"), value, value + length
+        else:
+            keys = [wire.text(one, count) for inner, way, one, count in wire.fields(value, value + length) if (inner, way) == (1, LENGTH)]
+            yield keys[-1] if keys else "", value, value + length
+
+
+def _value(wire: Wire, start: int, end: int) -> tuple[int, int]:
+    """Where the value of an entry lies."""
+    places = [(at, at + size) for inner, way, at, size in wire.fields(start, end) if (inner, way) == (2, LENGTH)]
+    return places[-1] if places else (start, start)
+
+
+_KEY = 1 << 3 | LENGTH
+"""How the key of an entry begins where it comes first, as every writer has it."""
 
 
 def attribute_map(wire: Wire, start: int, end: int, number: int, depth: int) -> Iterator[tuple[str, Any]]:

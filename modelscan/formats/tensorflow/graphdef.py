@@ -138,6 +138,11 @@ class Library(Mapping[str, Function]):
             self._nodes += len(found.nodes)
         return found
 
+    def once(self, key: str) -> Function:
+        """A function for somebody who looks once: one that is decoded now is not kept."""
+        found = self._decoded.get(key)
+        return found if found is not None else self._read(key, *self.places[key])
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.places)
 
@@ -154,6 +159,7 @@ class Library(Mapping[str, Function]):
         outputs: list[Argument] = []
         nodes: list[Operation] = []
         returns: dict[str, str] = {}
+        controls: dict[str, str] = {}
         told: dict[int, Place] = {}
         try:
             for number, kind, value, length in wire.fields(start, end):
@@ -166,9 +172,9 @@ class Library(Mapping[str, Function]):
                     if self._nodes + len(nodes) >= wire.limits.nodes:
                         raise LimitExceeded("nodes", wire.limits.nodes + 1, wire.limits.nodes, offset=value)
                     nodes.append(operation(wire, value, stop, self._names, self._seen))
-                elif number == proto.FUNCTION_RETURN:
+                elif number in (proto.FUNCTION_RETURN, proto.FUNCTION_CONTROL):
                     key, at, size = map_entry(wire, value, stop)
-                    returns[key] = wire.text(at, size)
+                    (returns if number == proto.FUNCTION_RETURN else controls)[key] = wire.text(at, size)
                 elif number == proto.FUNCTION_ARGUMENTS:
                     index, place = _indexed(wire, value, stop)
                     told[index] = place
@@ -178,7 +184,7 @@ class Library(Mapping[str, Function]):
         except UnreadableFile as error:
             self._seen.append(Observation(error.kind, str(error.inside(name)), offset=error.offset, where=name))
         attributes = Attributes(wire, start, end, proto.FUNCTION_ATTRIBUTE, self._seen)
-        return Function(name, tuple(inputs), tuple(outputs), tuple(nodes), returns, attributes, start, end - start)
+        return Function(name, tuple(inputs), tuple(outputs), tuple(nodes), returns, attributes, start, end - start, controls)
 
 
 def map_entry(wire: Wire, start: int, end: int) -> tuple[str, int, int]:

@@ -74,12 +74,54 @@ def saved_objects(
             objects.append(one)
         elif number == 2:
             name, at, size = map_entry(wire, value, value + length)
-            bound: list[int] = []
-            for field in wire.fields(at, at + size):
-                if field[0] == 2:
-                    bound.extend(wire.numbers(field, wire.limits.values))
-            concrete[name] = ConcreteFunction(name, tuple(bound))
+            concrete[name] = _concrete(wire, name, at, at + size)
     return tuple(objects), concrete, metadata
+
+
+def _concrete(wire: Wire, name: str, start: int, end: int) -> ConcreteFunction:
+    bound: list[int] = []
+    arguments: int | None = None
+    for field in wire.fields(start, end):
+        if field[0] == 2:
+            bound.extend(wire.numbers(field, wire.limits.values))
+        elif field[:2] == (3, LENGTH):
+            arguments = _tensors(wire, field[2], field[2] + field[3])
+    return ConcreteFunction(name, tuple(bound), arguments)
+
+
+_SPECS = frozenset({33, 35})
+"""Kinds of a `StructuredValue` that are one tensor each; a plain Python value is none."""
+_PLAIN = frozenset({1, 11, 12, 13, 14, 31, 32})
+_LISTS = frozenset({51, 52})
+_TUPLE, _DICT = 52, 53
+
+
+def _tensors(wire: Wire, start: int, end: int) -> int | None:
+    """How many tensors the arguments in a `StructuredValue` are (tensorflow/core/protobuf/struct.proto).
+
+    None where it holds something that may be several, and where it is no tuple: of a function cut out of a graph nothing is said there.
+    """
+    count = 0
+    pending = [(start, end, 0)] if any(number == _TUPLE for number, *_ in wire.fields(start, end)) else []
+    if not pending:
+        return None
+    while pending:
+        at, stop, depth = pending.pop()
+        if depth > wire.limits.nesting:
+            raise LimitExceeded("nesting", depth, wire.limits.nesting, offset=at)
+        for number, kind, value, length in wire.fields(at, stop):
+            if number in _SPECS:
+                count += 1
+            elif number in _LISTS and kind == LENGTH:
+                pending += [(one, one + size, depth + 1) for inner, way, one, size in wire.fields(value, value + length) if way == LENGTH]
+            elif number == _DICT and kind == LENGTH:
+                for inner, way, one, size in wire.fields(value, value + length):
+                    if (inner, way) == (1, LENGTH):
+                        _, place, span = map_entry(wire, one, one + size)
+                        pending.append((place, place + span, depth + 1))
+            elif number not in _PLAIN:
+                return None
+    return count
 
 
 def _object(wire: Wire, start: int, end: int) -> tuple[SavedObject, tuple[int, int] | None]:

@@ -23,6 +23,7 @@ from modelscan.formats.tensorflow.metagraph import Draft, read_graph, read_meta_
 from modelscan.formats.tensorflow.objects import OBJECT_GRAPH, trackables, with_keys
 from modelscan.formats.tensorflow.savers import Saved, saved
 from modelscan.formats.tensorflow.sealed import check_strings
+from modelscan.formats.tensorflow.soundness import Soundness
 from modelscan.limits import Limits
 from modelscan.model import Kind, Model, Observation, StoredTensor, TensorInfo
 from modelscan.program import Checkpoint, Constant, Entry, KerasNode, MetaGraph, Operation, Program, Signature, Trackable
@@ -220,6 +221,8 @@ def _constants(place: Place, reading: Reading, graph: MetaGraph, draft: Draft) -
     """The tensors that stand in the graph itself: all of a GraphDef, the large ones of a SavedModel. The graph is checked on the way."""
     walk = Walk(graph, draft.saver[0]).run()
     reading.seen.extend(walk.seen)
+    if not any(one.kind == "limit-exceeded" for one in reading.seen):  # what was left out would be missed
+        reading.seen.extend(Soundness(graph, walk.calls).run())
     nodes = {one.name: one for one in graph.nodes if one.op == "Const"} if place.graph else walk.constants
     count = 0
     for name, node in nodes.items():

@@ -6,7 +6,7 @@ import pytest
 
 from tests.growth import assert_in_proportion
 from tests.hostile.exhibit import field
-from tests.hostile.tensorflow_bytes import FLOAT, INT32, kind, node, shape_of
+from tests.hostile.tensorflow_bytes import FLOAT, INT32, SavedModel, call, function, kind, kinds, node, shape_of
 
 
 def stored(name, *dims):
@@ -58,6 +58,10 @@ GRAPHS = {
         node("sum", "AddN", *(f"scope/w_{i}" for i in range(n))),
     ],
     "nodes of one name": lambda n: [*(stored("w", 4) for _ in range(n)), node("sum", "AddN", "x", "w")],
+    "outputs of one node": lambda n: [
+        node("many", "IdentityN", *["x"] * n, T=kinds(*[FLOAT] * n)),
+        *(node(f"y{i}", "Relu", f"many:{i}") for i in range(n)),
+    ],
     "a circle": lambda n: [node(f"y{i}", "AddV2", f"y{i - 1}" if i else "x", f"y{(i + 1) % n}") for i in range(n)],
 }
 
@@ -69,3 +73,37 @@ def test_work_grows_with_the_size_of_the_graph(make, tmp_path):
         path.write_bytes(b"".join(field(1, one) for one in nodes))
 
     assert_in_proportion(write, tmp_path, ".pb")
+
+
+LIBRARIES = {
+    "outputs of one node": lambda n: [
+        function(
+            "f",
+            {"x": FLOAT},
+            {f"y{i}": FLOAT for i in range(n)},
+            [node("many", "IdentityN", *["x"] * n, T=kinds(*[FLOAT] * n), _output_shapes=field(1, field(7, shape_of((4,))) * n))],
+            {f"y{i}": f"many:output:{i}" for i in range(n)},
+        )
+    ],
+    "a function that is called by its name": lambda n: [
+        function("g", {"x": FLOAT}, {f"y{i}": FLOAT for i in range(n)}, [], {f"y{i}": "x" for i in range(n)}),
+        function("f", {"x": FLOAT}, {}, [node("c", "g", "x"), *(node(f"r{i}", "Relu", f"c:y{i}:0") for i in range(n))], {}),
+    ],
+    "calls of one function": lambda n: [
+        function("g", {"x": FLOAT}, {}, [], {}),
+        function("f", {"x": FLOAT}, {}, [node(f"c{i}", "PartitionedCall", "x", f=call("g")) for i in range(n)], {}),
+    ],
+    "functions in a row": lambda n: [
+        *(function(f"f{i}", {"x": FLOAT}, {}, [node("c", "PartitionedCall", "x", f=call(f"f{i + 1}"))], {}) for i in range(n)),
+        function(f"f{n}", {"x": FLOAT}, {}, [], {}),
+    ],
+}
+
+
+@pytest.mark.parametrize("make", LIBRARIES.values(), ids=LIBRARIES.keys())
+def test_work_grows_with_the_size_of_the_library(make, tmp_path):
+    def write(path, parts):
+        path.mkdir()
+        (path / "saved_model.pb").write_bytes(SavedModel(library=tuple(make(parts))).program())
+
+    assert_in_proportion(write, tmp_path, "")
