@@ -72,9 +72,27 @@ class Deriver:
             return Result(None, inputs, (None,), None, None)
         if derived is None:
             return Result(None, inputs, (None,), None, None)
+        self._check_build(block, derived, inputs, arguments, source)
         built = block.build_config is not None or bool(inputs and inputs[0] is not None)
         weights = keyed(derived.weights)
         return Result(weights, inputs, derived.outputs, derived.positions, derived.extra_macs, derived.note, derived.copies, built=built)
+
+    def _check_build(self, block: Block, derived: Derived, inputs: Shapes, arguments: Mapping[str, Any], source: str) -> None:
+        """Holds the shapes that Keras 3 builds a layer with against those that it is called on: both must give the same weights."""
+        built = _built_inputs(block, inputs) if self.keras_3 and derived.weights and inputs else None
+        if built is None or not any(_differ(one, other) for one, other in zip(built, inputs, strict=True)):
+            return
+        before = len(self.observations)
+        try:
+            other = self._layer(block.class_name, block.module, block.config, built, source, {}, arguments, 0)
+        except BadConfigError:
+            other = None
+        del self.observations[before:]
+        mine, theirs = ({one.role: one.shape for one in each.weights} if each else {} for each in (derived, other))
+        wrong = next((role for role, shape in mine.items() if role not in theirs or _differ(shape, theirs[role])), None)
+        if wrong is not None:
+            text = f"{block.name} is built for {', '.join(map(str, built))} and called on {', '.join(map(str, inputs))}"
+            self.observations.append(Observation("declared-shape-mismatch", f"{text}: {wrong} would have two shapes", layer=block.path))
 
     def _layer(
         self,
@@ -247,6 +265,26 @@ def _fallback(block: Block, inputs: Shapes, source: str) -> tuple[Shapes, str]:
     if isinstance(shape, list) and shape and all(isinstance(one, list) for one in shape):
         return tuple(tuple(size if isinstance(size, int) else None for size in one) for one in shape), "build configuration"
     return inputs, source
+
+
+def _built_inputs(block: Block, inputs: Shapes) -> Shapes | None:
+    """The shapes that a block was built with, in the order of its inputs; None where they are told in another form."""
+    build = block.build_config or {}
+    one = as_shape(build.get("input_shape"))
+    if one is not None:
+        return (one,) if len(inputs) == 1 else None
+    named = build.get("shapes_dict")
+    if not isinstance(named, Mapping) or block.class_name not in ("MultiHeadAttention", "GroupQueryAttention"):
+        return None
+    found = [as_shape(named.get(f"{name}_shape")) for name in ("query", "value", "key")]
+    return tuple(found[: len(inputs)]) if len(inputs) <= len(found) else None
+
+
+def _differ(one: Shape | None, other: Shape | None) -> bool:
+    """Whether two shapes cannot be the same."""
+    if one is None or other is None:
+        return False
+    return len(one) != len(other) or any(a is not None and b is not None and a != b for a, b in zip(one, other, strict=True))
 
 
 def built_shape(block: Block) -> Shape | None:

@@ -259,3 +259,27 @@ def test_the_block_size_of_a_quantised_layer_is_that_of_its_own_configuration(si
     layer = derived(one("Dense", [[None, 130]], units=9, quantization_config=own, dtype=policy)).layers[1]
     shapes = {spec.role: spec.shape for spec in layer.specs}
     assert shapes["kernel_scale"] == ((9,) if blocks is None else (blocks, 9))
+
+
+def built(kind, shapes, build, **config):
+    return functional({"class_name": kind, "config": {"name": "one", "trainable": True, **config}, "build_config": build}, shapes)
+
+
+ATTENTION = {"num_heads": 2, "key_dim": 3}
+
+
+@pytest.mark.parametrize(
+    ("config", "wrong"),
+    [
+        (built("Dense", [[None, 8]], {"input_shape": [None, 9]}, units=3), True),
+        (built("Dense", [[None, 8]], {"input_shape": [4, 8]}, units=3), False),
+        (built("Dense", [[None, 5, 8]], {"input_shape": [None, 7, 8]}, units=3), False),
+        (built("BatchNormalization", [[None, 6, 6, 8]], {"input_shape": [None, 6, 6, 9]}), True),
+        (built("Dropout", [[None, 8]], {"input_shape": [None, 9]}, rate=0.5), False),
+        (built("MultiHeadAttention", [[None, 5, 8]] * 2, {"shapes_dict": {"query_shape": [None, 5, 9]}}, **ATTENTION), True),
+        (built("MultiHeadAttention", [[None, 5, 8]] * 2, {"shapes_dict": {"query_shape": [None, 7, 8]}}, **ATTENTION), False),
+    ],
+)
+def test_a_layer_is_built_for_what_it_is_called_on(config, wrong):
+    """As far as its weights depend on it: Keras 3 makes them by the build configuration."""
+    assert kinds(config) == ({"declared-shape-mismatch"} if wrong else set())
