@@ -25,7 +25,7 @@ from modelscan.layers.keras.forms import fits, other_forms
 from modelscan.layers.keras.infer import inferred
 from modelscan.layers.keras.modern import modern_class
 from modelscan.layers.keras.nested import distributed
-from modelscan.layers.keras.pairing import by_place, paired
+from modelscan.layers.keras.pairing import by_place, lost_copies, paired
 from modelscan.layers.keras.propagate import Propagation
 from modelscan.layers.keras.registry import CATALOGUE
 from modelscan.limits import Limits
@@ -75,11 +75,20 @@ def derive(model: Model, limits: Limits) -> Model:
             *model.observations,
             *deriver.observations,
             *(doubt for one in layers if one.specs is None for doubt in gaps(one)),
+            *(_lost(layers, propagation) if deriver.keras_3 else ()),
             *_obstacles(model),
         ),
         inputs=model.inputs or _inputs(model.graph, propagation),
         outputs=model.outputs or tuple(TensorInfo(_output_name(model.graph, i), None, shape) for i, shape in enumerate(outputs)),
     )
+
+
+def _lost(layers: tuple[Layer, ...], propagation: Propagation) -> Iterator[Observation]:
+    """Weights that are stored once and have to be stored twice."""
+    for one in layers:
+        result = propagation.results.get(one.path)
+        for problem, role in lost_copies(one.claims, result.copies) if result is not None and result.copies else ():
+            yield Observation("weight-missing", f"{one.type} {one.path}: {role}: {problem}", layer=one.path)
 
 
 def _unbuilt(propagation: Propagation) -> None:

@@ -49,6 +49,19 @@ def _by_place(specs: Sequence[WeightSpec], claims: Sequence[Claim], copies: Mapp
     return tuple(found)
 
 
+def lost_copies(claims: Sequence[Claim], copies: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Of weights that an archive has to hold twice, those that it holds once: what is missing, and the role.
+
+    Only those under numbers; what is stored by name is looked for at one place alone.
+    """
+    if not by_place(claims):
+        return []
+    found = {claim.role for claim in claims if not claim.copy}
+    there = {claim.role for claim in claims if claim.copy}
+    single = [(key, role) for key, role in copies.items() if role in found ^ there and key.rsplit("/", 1)[-1].isdecimal()]
+    return [(f"no second copy at {key}" if role in found else f"only its copy at {key}", role) for key, role in single]
+
+
 def _plain(key: str | None) -> str:
     """tf-keras puts an underscore before the projections of an attention, Keras 3 does not."""
     return (key or "").replace("/_", "/").lstrip("_").replace("\\", "/")

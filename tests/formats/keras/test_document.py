@@ -7,6 +7,7 @@ import pytest
 
 from modelscan.errors import LimitExceeded
 from modelscan.formats.keras.document import _depth, _surely_flat, parse_json
+from modelscan.formats.keras.objects import note_objects
 from modelscan.limits import DEFAULT
 
 
@@ -56,3 +57,12 @@ def test_the_limit_itself_is_allowed(pair):
 def test_an_ordinary_configuration_need_not_be_counted():
     text = json.dumps({"class_name": "Functional", "config": {"layers": [{"name": "a", "config": {"units": 3, "shape": [None, 8]}}] * 50}})
     assert _surely_flat(text, DEFAULT.json_depth)
+
+
+@pytest.mark.parametrize(("module", "name", "foreign"), [("", "DeviceWrapper", False), ("", "Evil", True), (".x", "DeviceWrapper", True)])
+def test_cell_wrappers_of_tensorflow_are_its_own(module, name, foreign):
+    """`tf.nn.RNNCellDeviceWrapper` and its like, which an RNN of Keras 2 may hold."""
+    cell = {"module": f"tensorflow.python.keras.layers.rnn_cell_wrapper_v2{module}", "class_name": name, "config": {"name": "w"}}
+    seen = []
+    note_objects({"class_name": "RNN", "config": {"name": "r", "cell": {**cell, "registered_name": name}}}, "config.json", seen)
+    assert [one.kind for one in seen] == (["foreign-module"] if foreign else [])

@@ -326,3 +326,18 @@ def test_random_fourier_features_list_their_scale_first(tmp_path):
     report = modelscan.inspect(archive(tmp_path / "model.keras", model, arrays, "2.15.0"))
     assert grave(report) == []
     assert (report.parameters.trainable, report.parameters.independent) == (1, 109)
+
+
+@pytest.mark.parametrize("lost", ["vars/0", "layer/vars/0", "vars/1"])
+def test_spectral_normalization_holds_its_kernel_twice(tmp_path, lost):
+    inner, _ = dense("d", 8, 4)
+    config = {"name": "sn", "trainable": True, "dtype": "float32", "layer": inner, "power_iterations": 1}
+    model, _ = sequential("m", ({"module": "keras.layers", "class_name": "SpectralNormalization", "config": config}, None))
+    model["config"]["layers"].insert(0, {"class_name": "InputLayer", "config": {"name": "input", "batch_shape": [None, 8]}})
+    shapes = {"vars/0": (8, 4), "vars/1": (1, 4), "layer/vars/0": (8, 4), "layer/vars/1": (4,)}
+    arrays = {f"layers/spectral_normalization/{place}": np.ones(shape, "float32") for place, shape in shapes.items()}
+    report = modelscan.inspect(archive(tmp_path / "model.keras", model, arrays, "3.15.1"))
+    assert grave(report) == []
+    del arrays[f"layers/spectral_normalization/{lost}"]
+    report = modelscan.inspect(archive(tmp_path / "model.keras", model, arrays, "3.15.1"))
+    assert [one.code for one in report.findings if one.severity == "high"] == ["PAR002"]
