@@ -39,3 +39,14 @@ def contradiction(layer: Layer, kind: str, claims: Sequence[Claim]) -> Observati
         text = f"{kind} {layer.path}: stored shapes {shapes} do not go together in such a layer"
         return Observation("weight-mismatch", text, layer=layer.path, tensor=claims[0].tensor.name, offset=claims[0].tensor.offset)
     return None
+
+
+def unlike_statistics(layer: Layer, claims: Sequence[Claim]) -> Observation | None:
+    """What is wrong with weights called after Normalization that are, as those of Keras, a mean, a variance and a whole number."""
+    if sorted(claim.key for claim in claims) != ["vars/0", "vars/1", "vars/2"]:
+        return None
+    mean, variance, count = (one.tensor for one in sorted(claims, key=lambda claim: claim.key))
+    if count.dtype not in _WHOLE_NUMBERS or mean.dtype in _WHOLE_NUMBERS or (mean.shape == variance.shape and not count.shape):
+        return None
+    text = f"Normalization {layer.path}: mean {mean.shape}, variance {variance.shape} and count {count.shape} do not go together"
+    return Observation("weight-mismatch", text, layer=layer.path, tensor=mean.name, offset=mean.offset)

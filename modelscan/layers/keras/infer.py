@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from modelscan.formula import Dim, const, dim
-from modelscan.layers.keras.doubts import contradiction, gaps
+from modelscan.layers.keras.doubts import contradiction, gaps, unlike_statistics
 from modelscan.layers.keras.names import snake_case
 from modelscan.layers.keras.templates import AXES, CLASSES, proved
 from modelscan.model import Claim, Kind, Layer, Model, Observation, WeightSpec
@@ -36,6 +36,8 @@ def _layer(layer: Layer, doubts: list[Observation]) -> Layer:
     doubts.extend(gaps(layer))
     certain = _certain_class(layer)
     doubt = contradiction(layer, certain, claims) if certain is not None else None
+    if doubt is None and _class_of(layer.path.rsplit("/", 1)[-1]) == "Normalization":
+        doubt = unlike_statistics(layer, claims)
     if doubt is not None:
         doubts.append(doubt)
     found = _of_scopes(layer, claims)

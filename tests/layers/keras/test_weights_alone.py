@@ -171,3 +171,15 @@ def test_a_gap_among_the_weights_of_an_unknown_layer(tmp_path):
         for member in archive.namelist():
             target.writestr(member, buffer.getvalue() if member == "model.weights.h5" else archive.read(member))
     assert [one.name for one in modelscan.inspect(tmp_path / "model.keras").findings if one.severity != "info"] == ["weight-missing"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "variance", "count", "wrong"),
+    [((1,), (1,), (), False), ((), (), (), False), ((1, 1), (1,), (), True), ((1,), (1,), (1,), True), ((2,), (3,), (), True)],
+)
+def test_the_statistics_of_a_normalization_have_one_shape(tmp_path, mean, variance, count, wrong):
+    path = tmp_path / "model.weights.h5"
+    with h5py.File(path, "w") as file:
+        for place, (shape, dtype) in enumerate(((mean, "f4"), (variance, "f4"), (count, "i8"))):
+            file[f"preprocessors/normalization/vars/{place}"] = np.ones(shape, dtype)
+    assert ("PAR001" in {one.code for one in modelscan.inspect(path).findings}) is wrong
