@@ -35,14 +35,14 @@ def completes(said: TensorInfo, found: TensorInfo | None) -> bool:
     return not any(_differ(*pair) for pair in pairs) and any(isinstance(a, int) and not isinstance(b, int) for a, b in pairs)
 
 
-def contradiction(said: TensorInfo, found: TensorInfo) -> str | None:
-    """How a declared and an inferred type cannot both be true, None if they can."""
+def contradiction(said: TensorInfo, found: TensorInfo, known: str = "{} follows from the inputs") -> str | None:
+    """How a declared and a known type cannot both be true, None if they can; `known` tells where the second one is known from."""
     if said.dtype is not None and found.dtype is not None and said.dtype != found.dtype:
-        return f"{said.dtype}, and {found.dtype} follows from the inputs"
+        return f"{said.dtype}, and {known.format(found.dtype)}"
     if said.shape is None or found.shape is None:
         return None
     if len(said.shape) != len(found.shape) or any(map(_differ, said.shape, found.shape)):
-        return f"{_text(said.shape)}, and {_text(found.shape)} follows from the inputs"
+        return f"{_text(said.shape)}, and {known.format(_text(found.shape))}"
     return None
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 from modelscan.formats.onnx.agreement import Scoped
 from modelscan.formats.onnx.context import Reading
 from modelscan.formats.onnx.native import native
+from modelscan.formats.onnx.operators import STANDARD
 from modelscan.formats.onnx.proto import GRAPH_NODE, GRAPH_OUTPUT, GRAPH_VALUE_INFO, MODEL_GRAPH, NODE_ATTRIBUTE
+from modelscan.formats.onnx.refusals import Place, Refusal, distinct, refusals
 from modelscan.formats.onnx.skeleton import Skeleton, symbols
 from modelscan.formats.onnx.types import value_info
 from modelscan.graph import Graph, Node
@@ -40,25 +43,36 @@ class Inference:
         self.opsets = opsets
         self.bind = bind
         self.own = symbols((*graph.inputs, *graph.outputs, *graph.declared.values()))
+        self.foreign = (
+            any(node.domain not in STANDARD for _, scope in graph.scopes() for node in scope.nodes) if opsets.keys() - STANDARD else False
+        )
+        """Whether operators of other domains are called: what inference refuses after one of them, it keeps to itself."""
+        self.doubted: list[Callable[[], Iterator[Refusal]]] = []
+        """Runs that ask, node by node, what is refused: of the parts of the graph where something is, or may be."""
+        self.refusing = self.propagated = False
+        """Whether the last runs refused anything, and whether they followed computed shapes."""
+
+    def refused(self) -> Mapping[Place, str]:
+        """What the last run would not take, by the node's place."""
+        return {place: text for ask in self.doubted for place, text in ask()}
 
     def run(self, hints: Scoped | None) -> Scoped:
         """Types of all values. Where `hints`, an earlier result, lacks what the file declares, the declaration is believed."""
+        self.doubted.clear()
         if len(self.graph.nodes) <= 2 * _SEGMENT:
-            return self._infer(self.graph, hints, {})
+            return self._infer(self.graph, hints, {}, 0)
         found = Scoped()
         for start in range(0, len(self.graph.nodes), _SEGMENT):
-            segment, raw = self._segment(start, found)
+            segment = self._part(self.graph, self.graph.nodes[start : start + _SEGMENT], found)
             inner = None if hints is None else hints.part(start, _SEGMENT)
-            part = self._infer(segment, inner, raw)
+            part = self._infer(segment, inner, found.raw, start)
             found.values.update(part.values)
             found.raw.update(part.raw)
             found.bodies.update({(index + start, key): body for (index, key), body in part.bodies.items()})
         return found
 
-    def _segment(self, start: int, found: Scoped) -> tuple[Graph, Mapping[str, bytes]]:
-        """The nodes from `start` as a graph of their own, with what they need as inputs and initializers."""
-        graph = self.graph
-        nodes = graph.nodes[start : start + _SEGMENT]
+    def _part(self, graph: Graph, nodes: tuple[Node, ...], found: Scoped) -> Graph:
+        """Some nodes of a graph as one of their own, with what they need as inputs and initializers."""
         made = set(chain.from_iterable([node.outputs for node in nodes]))
         initializers: dict[str, StoredTensor] = {}
         inputs: dict[str, TensorInfo] = {}
@@ -73,7 +87,7 @@ class Inference:
                 initializers[name] = stored
             elif name in found.values:
                 inputs[name] = found.values[name]
-        part = replace(
+        return replace(
             graph,
             nodes=nodes,
             inputs=tuple(inputs.values()),
@@ -82,15 +96,20 @@ class Inference:
             sparse={name: one for name, one in graph.sparse.items() if name in initializers},
             declared={name: one for name, one in graph.declared.items() if name in made},
         )
-        return part, found.raw
 
-    def _infer(self, graph: Graph, hints: Scoped | None, raw: Mapping[str, bytes]) -> Scoped:
+    def _infer(self, graph: Graph, hints: Scoped | None, raw: Mapping[str, bytes], start: int) -> Scoped:
         """One graph, and again with propagated values if shapes are computed in it; without bodies if these make it fail."""
         for bodies in (True, False):
             skeleton = Skeleton(self.reading, not graph.functions, self.bind, bodies, raw)
+            self.refusing = self.propagated = False
             found = self._known(skeleton, graph, hints)
-            if found is not None:
-                return found
+            if found is None:
+                continue
+            if self.refusing:
+                self.doubted.append(partial(self._ask, skeleton, graph, hints, start, self.propagated))
+            elif self.foreign or skeleton.hides:
+                self.doubted.append(partial(self._ask_for_each, skeleton, graph, found, start))
+            return found
         return Scoped()
 
     def _known(self, skeleton: Skeleton, graph: Graph, hints: Scoped | None) -> Scoped | None:
@@ -104,6 +123,7 @@ class Inference:
                 return None
             if _worth_propagating(graph, found):
                 found = self._run(data, graph, propagate=True) or found
+                self.propagated = True
             new = {name for name in skeleton.wanted if name in found.values and found.values[name].dtype is not None}
             if not new:
                 break
@@ -112,13 +132,39 @@ class Inference:
 
     def _run(self, data: bytes, graph: Graph, *, propagate: bool) -> Scoped | None:
         """What the package infers, None when it fails as a whole."""
-        shape_inference = native().shape_inference
+        infer = native().shape_inference.infer_shapes
         try:
-            result = shape_inference.infer_shapes(data, False, False, propagate)
-        except (shape_inference.InferenceError, RuntimeError, ValueError, TypeError, IndexError) as error:
-            self.reading.inference_failures.append(str(error).split("\n", 1)[0])
-            return None
+            result = infer(data, False, not self.foreign, propagate)
+        except _failures() as refusal:
+            self.refusing = not self.foreign
+            try:
+                result = infer(data, False, False, propagate)
+            except _failures():
+                self.reading.inference_failures.append(str(refusal).split("\n", 1)[0])
+                return None
         return Result(self.reading, result, self.own).parsed(graph)
+
+    def _ask(self, skeleton: Skeleton, graph: Graph, hints: Scoped | None, start: int, propagate: bool) -> Iterator[Refusal]:
+        """What is refused of the nodes of one graph that begins at a node of the whole."""
+        data = skeleton.model(graph, self.ir_version, self.opsets, hints, "")
+        try:
+            native().shape_inference.infer_shapes(data, False, True, propagate)
+        except _failures() as error:
+            for (first, *inner), text in refusals(str(error)):
+                yield (first + start, *inner), text
+
+    def _ask_for_each(self, shown: Skeleton, graph: Graph, found: Scoped, start: int) -> Iterator[Refusal]:
+        """The same, where inference passed all but may have said nothing of some: of every call that there is, one node on its own."""
+        places = tuple(distinct(graph, found.values, self.reading.limits))
+        if places:
+            part = self._part(graph, tuple([graph.nodes[place] for place in places]), found)
+            skeleton = Skeleton(self.reading, shown.copied, self.bind, shown.bodies, {**shown.raw, **found.raw})
+            for (place, *inner), text in self._ask(skeleton, replace(part, outputs=(), declared={}), None, 0, False):
+                yield (places[place] + start, *inner), text
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    return (native().shape_inference.InferenceError, RuntimeError, ValueError, TypeError, IndexError)
 
 
 def _worth_propagating(graph: Graph, found: Scoped) -> bool:
@@ -232,7 +278,10 @@ class Result:
                     yield name, at, at + size
 
     def _named(self, shape: Shape | None) -> Shape | None:
-        """A shape without the names that inference made up for dimensions it does not know."""
-        made_up = [isinstance(size, str) and size not in self.own and size.startswith("unk__") for size in shape or ()]
-        sizes = tuple(None if is_made_up else size for size, is_made_up in zip(shape or (), made_up, strict=True))
-        return sizes if any(made_up) else shape
+        """A shape without the names that inference made up for dimensions it does not know, and without sizes below 0."""
+        no_size = [size < 0 if isinstance(size, int) else size is not None and self._made_up(size) for size in shape or ()]
+        sizes = tuple(None if left_out else size for size, left_out in zip(shape or (), no_size, strict=True))
+        return sizes if any(no_size) else shape
+
+    def _made_up(self, size: str) -> bool:
+        return size not in self.own and size.startswith("unk__")

@@ -8,7 +8,7 @@ from typing import Any
 from modelscan import repeats
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats import Artifact
-from modelscan.formats.onnx import external, integrity, operators, shapes, signatures, structure
+from modelscan.formats.onnx import declarations, external, integrity, operators, refusals, shapes, signatures, structure
 from modelscan.formats.onnx.context import Extent, Reading
 from modelscan.formats.onnx.proto import (
     MODEL_DOC,
@@ -66,8 +66,10 @@ def _read(artifact: Artifact, limits: Limits) -> Model:
     facts = _facts(reading, graph, parts, numbers)
     graph = integrity.check(reading, graph)
     operators.check(reading, graph, facts, MODEL_GRAPH in parts)
+    declarations.check(reading, graph)
     graph = _with_shapes(reading, graph, facts["ir_version"])
     signatures.check(reading, graph)
+    refusals.settle(reading)
     integrity.unused(reading, graph)
     return Model(
         format="onnx",

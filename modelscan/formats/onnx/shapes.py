@@ -13,6 +13,7 @@ from itertools import chain
 
 from modelscan.errors import ConfigError, UnusedOptionError
 from modelscan.formats import ReadOptions
+from modelscan.formats.onnx import refusals
 from modelscan.formats.onnx.agreement import Scoped, combined, completes, contradiction
 from modelscan.formats.onnx.context import Reading
 from modelscan.formats.onnx.inference import Inference
@@ -36,7 +37,11 @@ def infer(reading: Reading, graph: Graph, ir_version: int | None) -> Graph:
     if found.values and _lacking(graph, found):
         again = inference.run(found)
         found = again if again.values else found
-    return _merged(reading, graph, found, "graph", partial(_bind, options), not (options.dims or options.inputs))
+    compare = not (options.dims or options.inputs)
+    merged = _merged(reading, graph, found, "graph", partial(_bind, options), compare)
+    if compare and inference.doubted:
+        refusals.note(reading, merged, inference.refused())
+    return merged
 
 
 def infer_folded(reading: Reading, graph: Graph, fold: Fold, ir_version: int | None) -> Graph | None:
@@ -83,7 +88,8 @@ class _Unfolded(Mapping[str, TensorInfo]):
 
 def _lacking(graph: Graph, found: Scoped) -> bool:
     """Whether declarations, in bodies too, say more than inference found."""
-    if any(completes(one, found.values.get(one.name)) for one in (*graph.declared.values(), *graph.outputs)):
+    given = graph.initializers
+    if any(completes(one, found.values.get(one.name)) for one in (*graph.declared.values(), *graph.outputs) if one.name not in given):
         return True
     for index, node in enumerate(graph.nodes):
         for key, body in node.graphs.items():

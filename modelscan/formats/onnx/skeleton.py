@@ -13,8 +13,10 @@ from types import MappingProxyType
 from typing import Any
 
 from modelscan.formats.onnx import hazards, proto
-from modelscan.formats.onnx.agreement import Scoped, completes
+from modelscan.formats.onnx.agreement import Scoped, completes, contradiction
 from modelscan.formats.onnx.context import Reading
+from modelscan.formats.onnx.declarations import as_stored
+from modelscan.formats.onnx.native import knows
 from modelscan.formats.onnx.payload import dense, small
 from modelscan.graph import Graph, Node, SparseTensor
 from modelscan.model import Shape, StoredTensor, TensorInfo
@@ -80,20 +82,36 @@ class Skeleton:
         """Values that an earlier run found a type for."""
         self.wanted: set[str] = set()
         """Values whose type would let more nodes be shown."""
+        self.hides = False
+        """Whether any node had to be hidden."""
+        self.foreign: set[tuple[str, str]] = set()
+        """Domains and operators that inference knows nothing of, among nodes with labels."""
         self._heads: dict[tuple[tuple[int, ...], str], bytes] = {}
 
-    def model(self, graph: Graph, ir_version: int, opsets: Mapping[str, int], found: Scoped | None = None) -> bytes:
-        """The whole model. Where `found` lacks something that the file declares, the declaration is put in."""
+    def model(
+        self, graph: Graph, ir_version: int, opsets: Mapping[str, int], found: Scoped | None = None, label: str | None = None
+    ) -> bytes:
+        """The whole model. Where `found` lacks something that the file declares, the declaration is put in.
+
+        With a `label`, nodes are called by their place (`12`, `12.0.3` in a body), and operators that nobody knows are functions that
+        do nothing: after an unknown operator, inference would keep its errors to itself.
+        """
         domains = hazards.with_hidden_domain(opsets)
         imports = b"".join(block(8, text(1, domain) + number_field(2, version)) for domain, version in domains.items())
-        return number_field(1, ir_version) + imports + block(7, self.graph(graph, "", found))
+        self.foreign.clear()
+        whole = number_field(1, ir_version) + imports + block(7, self.graph(graph, "", found, label))
+        return whole + b"".join(block(25, text(1, op) + text(10, domain)) for domain, op in sorted(self.foreign))
 
-    def graph(self, graph: Graph, path: str | None, found: Scoped | None) -> bytes:
+    def graph(self, graph: Graph, path: str | None, found: Scoped | None, label: str | None = None) -> bytes:
         """A `GraphProto`; `path` is the scope's, None where declared types of another kind than tensors are not looked up."""
         bodies = found.bodies if found is not None else {}
         hidden, wanted = hazards.hidden(graph, self.typed)
         self.wanted |= wanted
-        parts = self._nodes(graph, bodies, hidden)
+        self.hides = self.hides or bool(hidden)
+        if label is None:
+            parts = self._nodes(graph, bodies, hidden)
+        else:
+            parts = [self._labelled(node, index, bodies, index in hidden, f"{label}{index}") for index, node in enumerate(graph.nodes)]
         parts.append(text(2, graph.name or "graph"))
         for name, tensor in graph.initializers.items():
             if name in graph.sparse or tensor.encoding == "unreadable":
@@ -108,7 +126,7 @@ class Skeleton:
             for name, one in graph.sparse.items()
             if name in graph.initializers
         )
-        parts.extend(block(11, self._info(one, path)) for one in graph.inputs)
+        parts.extend(block(11, self._info(self._default(one, graph), path)) for one in graph.inputs)
         hints = set()
         if found is not None:
             hints = {one.name for one in _believed(graph, path is not None) if completes(self.bind(one), found.values.get(one.name))}
@@ -116,13 +134,20 @@ class Skeleton:
         parts.extend(block(13, self._info(one, path)) for name, one in graph.declared.items() if name in hints)
         return b"".join(parts)
 
+    def _default(self, info: TensorInfo, graph: Graph) -> TensorInfo:
+        """An input; what is stored where its initializer is declared otherwise, which would make inference fail altogether."""
+        if info.name not in graph.initializers:
+            return info
+        stored = as_stored(graph, info.name)
+        return info if contradiction(info, stored) is None else stored
+
     def _nodes(self, graph: Graph, found: Mapping[tuple[int, str], Scoped], hidden: Collection[int]) -> list[bytes]:
         """The nodes; those that may be copied and lie one behind the other in the file are one piece, with the tags in between."""
         parts: list[bytes] = []
         begin = end = -1
         for index, node in enumerate(graph.nodes):
             start, size = node.offset, node.nbytes
-            if start is None or size > _VERBATIM or node.graphs or index in hidden or not self.copied:
+            if start is None or size > _VERBATIM or node.graphs or index in hidden or not self.copied:  # as in `_labelled`
                 self._copy(begin, end, parts)
                 begin = end = -1
                 parts.append(self._node(node, index, found, index in hidden))
@@ -139,12 +164,24 @@ class Skeleton:
         if end > begin:
             parts.append(self.reading.wire.read(begin, end - begin))
 
-    def _node(self, node: Node, index: int, found: Mapping[tuple[int, str], Scoped], hidden: bool) -> bytes:
+    def _labelled(self, node: Node, index: int, found: Mapping[tuple[int, str], Scoped], hidden: bool, label: str) -> bytes:
+        """One node with a name that tells its place; of a field that occurs twice, the last one counts."""
+        if hidden or not knows(node.op, node.domain):
+            self.foreign.add((hazards.DOMAIN if hidden else node.domain, node.op))
+        start, size = node.offset, node.nbytes
+        if start is None or size > _VERBATIM or node.graphs or hidden or not self.copied:
+            return self._node(node, index, found, hidden, label)
+        return block(1, self.reading.wire.read(start, size) + text(3, label))
+
+    def _node(self, node: Node, index: int, found: Mapping[tuple[int, str], Scoped], hidden: bool, label: str | None = None) -> bytes:
+        domain = hazards.DOMAIN if hidden else node.domain
         parts = [text(1, name) for name in node.inputs]
         parts.extend(text(2, name) for name in node.outputs)
         parts.append(text(4, node.op))
-        if node.domain or hidden:
-            parts.append(text(7, hazards.DOMAIN if hidden else node.domain))
+        if label is not None:
+            parts.append(text(3, label))
+        if domain:
+            parts.append(text(7, domain))
         if node.overload:
             parts.append(text(8, node.overload))
         for name, value in node.attributes.items():
@@ -152,8 +189,9 @@ class Skeleton:
             if data:
                 parts.append(block(5, text(1, name) + data))
         if self.bodies:
-            for name, body in node.graphs.items():
-                parts.append(block(5, text(1, name) + number_field(20, 5) + block(6, self.graph(body, None, found.get((index, name))))))
+            for place, (name, body) in enumerate(node.graphs.items()):
+                inner = self.graph(body, None, found.get((index, name)), None if label is None else f"{label}.{place}.")
+                parts.append(block(5, text(1, name) + number_field(20, 5) + block(6, inner)))
         return block(1, b"".join(parts))
 
     def _value(self, value: Any) -> bytes:
@@ -217,7 +255,7 @@ class Skeleton:
 
 def _believed(graph: Graph, root: bool) -> Iterator[TensorInfo]:
     """Declarations that inference may need. The outputs of a body tell its node's; those of the root only what takes them."""
-    yield from graph.declared.values()
+    yield from (one for name, one in graph.declared.items() if name not in graph.initializers)
     taken = {name for node in graph.nodes for name in node.inputs} if root and graph.outputs else set()
     yield from (one for one in graph.outputs if not root or one.name in taken)
 

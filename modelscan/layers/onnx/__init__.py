@@ -37,6 +37,7 @@ from modelscan.repeats import MARK, Fold, copy_of
 from modelscan.series import claimed
 
 WEIGHT, CONSTANT = Kind.WEIGHT, Kind.CONSTANT
+CONTRADICTION = "operator-contradiction"
 
 __all__ = [
     "catalogue",
@@ -76,10 +77,16 @@ def derive(model: Model, limits: Limits) -> Model:
         model,
         layers=made.layers,
         tensors=tuple([one.of_kind(WEIGHT if one.name in weights else CONSTANT) for one in model.tensors]),
-        observations=model.observations + made.observations,
+        observations=_once(model.observations, made.observations) + made.observations,
         facts={**model.facts, "activations": made.activity},
         trainable_known=False,
     )
+
+
+def _once(seen: tuple[Observation, ...], made: tuple[Observation, ...]) -> tuple[Observation, ...]:
+    """What the reader told, less the nodes of which the catalogue says in its own words that they cannot be."""
+    told = {one.where for one in made if one.kind == CONTRADICTION}
+    return tuple(one for one in seen if one.kind != CONTRADICTION or one.where not in told) if told else seen
 
 
 def _of_fold(fold: Fold, model: Model, limits: Limits) -> Derived | None:

@@ -187,6 +187,24 @@ def _beside(shapes: Shapes, call: Call) -> str | None:
     return f"operands of {apart[0][0]} and {apart[0][1]} elements along the same axis" if apart else None
 
 
+def _labels(shapes: Shapes, call: Call) -> str | None:
+    """A loss: scores (N, C, d…) and labels (N, d…)."""
+    scores, labels = shapes.input(call, 0), shapes.input(call, 1)
+    if scores is None or labels is None or len(scores) < 2:
+        return None
+    if len(labels) != len(scores) - 1:
+        return f"labels of {len(labels)} axes for scores of {len(scores)}"
+    apart = [(a.static, b.static) for a, b in zip((scores[0], *scores[2:]), labels, strict=True) if None not in (a.static, b.static)]
+    return next((f"{b} labels along an axis of {a} scores" for a, b in apart if a != b), None)
+
+
+def _scales(shapes: Shapes, call: Call) -> str | None:
+    """Resize and Upsample: factors, the last or the third of the inputs."""
+    place = 2 if call.op == "Resize" and len(call.inputs) > 2 else 1
+    held = shapes.flow.contents.get(call.inputs[place]) if len(call.inputs) > place else None
+    return f"scale {min(held)}, none can be 0 or less" if held and min(held) <= 0 else None
+
+
 def _joined(shapes: Shapes, call: Call) -> str | None:
     return _axis(shapes, call) or _beside(shapes, call)
 
@@ -211,6 +229,8 @@ _CHECKS: dict[str, Check] = {
     "Split": _parts,
     "Transpose": _order,
     "Reshape": _target,
+    **dict.fromkeys(("Resize", "Upsample"), _scales),
+    "SoftmaxCrossEntropyLoss": _labels,
     "com.microsoft:MatMulNBits": arguments_quantised.depth,
     **dict.fromkeys(QUANTISING, arguments_quantised.contradiction),
     **dict.fromkeys(arguments_ml.OPERATORS, arguments_ml.contradiction),

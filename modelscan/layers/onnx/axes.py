@@ -43,6 +43,11 @@ def to_shape(axes: Axes | None) -> Shape | None:
     return None if axes is None else tuple(axis.size for axis in axes)
 
 
+def possible(axes: Axes) -> Axes:
+    """The axes with sizes below 0 left open: what a stated target comes to that no runtime makes."""
+    return tuple([Axis(None, axis.source) if isinstance(axis.size, int) and axis.size < 0 else axis for axis in axes])
+
+
 def merged(mine: Axes | None, other: Axes | None) -> Axes | None:
     """Axes with sizes filled in from a second account of the same value; the first one's sizes stand."""
     if mine is None or other is None or len(mine) != len(other):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from modelscan.layers.onnx import amounts, kinds
-from modelscan.layers.onnx.axes import FREE, OPAQUE, UNKNOWN, Axes, Axis, broadcast, merged, told
+from modelscan.layers.onnx.axes import FREE, OPAQUE, UNKNOWN, Axes, Axis, broadcast, merged, possible, told
 from modelscan.layers.onnx.flow import NONE, Call, Flow
 from modelscan.layers.onnx.steps import INDIRECT, follow
 from modelscan.layers.onnx.views import View, stored_views
@@ -19,6 +19,8 @@ Rule = Callable[["Shapes", Call], "list[Axes | None]"]
 CARRY = "·scope:carry"
 TURNS = 3
 """Times that shapes are worked out anew because the state of a loop changes its own; nested loops need one each."""
+_STATED = frozenset(("ConstantOfShape", "ConvTranspose", "Expand", "Pad", "Reshape", "Split", "Tile"))
+"""Operators whose results have the sizes that somebody states, or what is left of them: they can come to less than nothing."""
 RULES: dict[str, Rule] = {}
 """By operator, filled by the `rule` decorator in the modules of shape rules."""
 
@@ -125,7 +127,7 @@ class Shapes:
                 if mine is None and value in views:
                     mine = _of_view(views[value])
                 if mine is not None:
-                    computed[value] = mine
+                    computed[value] = mine = possible(mine) if op in _STATED else mine
                 axes[value] = merged(mine, self._known(value))
             if op in amounts.FOLLOWED:
                 amounts.follow(self, call)

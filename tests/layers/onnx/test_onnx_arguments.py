@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -138,3 +139,34 @@ def test_a_fused_product_may_take_its_batch_axes_from_behind(tmp_path):
     inputs = [info("q", [17, 2, 4, 16]), info("k", [9, 2, 4, 16])]
     assert not told(model([call], inputs, [info("y", [2, 4, 17, 9])]), tmp_path)
     assert "declared-shape" in told(model([call], inputs, [info("y", [17, 2, 4, 4])]), tmp_path)
+
+
+def test_labels_of_a_loss(tmp_path):
+    def found(*labels):
+        call = node("SoftmaxCrossEntropyLoss", ["x", "t"], ["y"])
+        return told(model([call], [X, info("t", list(labels), INT64)], [info("y", None)], []), tmp_path)
+
+    assert found(2, 6) == set()
+    assert found(2, 5) == {"operator-contradiction"}
+    assert found(2) == {"operator-contradiction"}
+
+
+def test_scales_are_more_than_nothing(tmp_path):
+    def found(factor):
+        call = node("Resize", ["x", "", "s"], ["y"], mode="nearest")
+        scales = onnx.numpy_helper.from_array(np.array([1, 1, factor, 2], np.float32), "s")
+        return told(model([call], [IMAGE], [info("y", None)], [scales]), tmp_path)
+
+    assert found(2) == set()
+    assert found(-2) == {"operator-contradiction"}
+
+
+def test_a_target_below_nothing_gives_no_size(tmp_path):
+    found = derived(model([node("Tile", ["x", "r"], ["y"])], [X], [info("y", [2, 4, 6])], [ints("r", 1, -3, 1)]), tmp_path)
+    assert not any(isinstance(size, int) and size < 0 for layer in found.layers for shape in layer.output_shapes for size in shape)
+    assert not any("-12" in one.message for one in found.observations)
+
+
+def test_what_inference_refuses_too_is_told_once(tmp_path):
+    found = derived(model([node("Transpose", ["x"], ["y"], perm=[0, 1, 1])], [X], [info("y", None)]), tmp_path)
+    assert [one.message for one in found.observations] == ["Transpose Transpose_0: perm (0, 1, 1) is no order of 3 axes"]
