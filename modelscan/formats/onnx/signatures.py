@@ -1,6 +1,7 @@
-"""Nodes against the schemas of their operators: how many inputs, of which types, which attributes.
+"""Nodes against the schemas of their operators: how many inputs and outputs, of which types, which attributes.
 
-Only what both of onnx's full checker and ONNX Runtime refuse is noted; a type that is not known is no reason.
+Only what both of onnx's full checker and ONNX Runtime refuse is noted, and of what no schema says (`choices`, calls of functions) what
+the runtime refuses; a type that is not known is no reason.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
+from modelscan.formats.onnx import choices
 from modelscan.formats.onnx.context import Reading
 from modelscan.formats.onnx.native import knows, native, newest_opset
 from modelscan.formats.onnx.operators import STANDARD
@@ -18,8 +21,12 @@ from modelscan.graph import Fill, Graph, Node, SparseTensor
 from modelscan.model import StoredTensor, TensorInfo
 from modelscan.records import record
 
+_LEFT_OUT = " "
+"""In place of the type of an input that is left out."""
 _TYPE_NAMES = {"float32": "float", "float64": "double"}
 Types = MutableMapping[str, str | None]
+_MANY = 1 << 20
+"""What a schema says is more than any node has: there is no upper limit."""
 Problem = tuple[str, str, Node, str, str]
 """Kind, text, node with its title, field path."""
 
@@ -34,25 +41,56 @@ class Signature:
     """Type parameter, allowed types, and whether all inputs of that parameter have one type; the last one may repeat."""
     outputs: tuple[frozenset[str], ...]
     """Types that each output can have."""
+    results: tuple[int, int]
+    """How many outputs there are at least and at most."""
+    needed: tuple[tuple[int, ...], tuple[int, ...]]
+    """Places of the inputs, and of the outputs, that cannot be left out by an empty name."""
     attributes: Mapping[str, str]
     """Type by name."""
     required: frozenset[str]
+    since: int
+    """Version of the standard that brought this form of the operator."""
 
 
 def check(reading: Reading, graph: Graph) -> None:
     """All nodes of the graph and its bodies; functions have versions of their own and are left to those who call them."""
     if graph.folded is not None and not any(_Checker(graph.opsets).scope(graph.folded.graph, ChainMap(), "graph")):
         return  # what holds for the copies that it has holds for all
-    for kind, text, node, title, where in _Checker(graph.opsets).scope(graph, ChainMap(), "graph"):
+    for kind, text, node, title, where in chain(_Checker(graph.opsets).scope(graph, ChainMap(), "graph"), _calls(graph)):
         reading.note(kind, text, layer=title, offset=node.offset, where=where)
+
+
+def _calls(graph: Graph) -> Iterator[Problem]:
+    """Calls of model-local functions, in functions too, that hand over or take more values than the function has."""
+    if not graph.functions:
+        return
+    whole = (("graph", graph), *((f"function {one.name}", one.graph) for one in graph.functions.values()))
+    for where, root in whole:
+        for path, scope in root.scopes():
+            for index, node in enumerate(scope.nodes):
+                called = graph.functions.get((node.domain, node.op, node.overload))
+                if called is None:
+                    continue
+                for side, given, formal in (("inputs", node.inputs, called.inputs), ("outputs", node.outputs, called.outputs)):
+                    if len(given) > len(formal):
+                        title = node.title(index)
+                        text = f"{node.op} {title}: {len(given)} {side}, the function has {len(formal)}"
+                        yield (
+                            "operator-signature",
+                            text,
+                            node,
+                            title,
+                            f"{where} > {path}.node[{index}]" if path else f"{where}.node[{index}]",
+                        )
 
 
 class _Checker:
     def __init__(self, opsets: Mapping[str, int]) -> None:
         self.opsets = opsets
         self.signatures: dict[tuple[str, str], Signature | None] = {}
-        self.plain: set[tuple[str, tuple[str | None, ...]]] = set()
-        """Standard operators without attributes and bodies, with the types of their inputs, that are known to be right."""
+        self.plain: set[tuple[str, tuple[str | None, ...], int]] = set()
+        """Standard operators without attributes and bodies, with the types of their inputs and the number of their outputs, none of
+        these left out, that are known to be right."""
         self.judged: dict[tuple[str, str, tuple[str | None, ...]], str | None] = {}
 
     def scope(self, graph: Graph, outer: ChainMap[str, str | None], where: str) -> Iterator[Problem]:
@@ -60,12 +98,16 @@ class _Checker:
         types: dict[str, str | None] = {name: one.dtype for name, one in graph.values.items()}
         types.update({name: tensor.dtype for name, tensor in graph.initializers.items()})
         types.update({name: tensor.dtype for name, tensor in graph.constants.items()})
-        types[""] = None
+        types[""] = _LEFT_OUT
         seen = outer.new_child(types)
         inner = types if len(outer.maps) == 1 else seen
         get, plain = inner.get, self.plain
         for index, node in enumerate(graph.nodes):
-            if not (node.attributes or node.graphs or node.domain) and (node.op, tuple(map(get, node.inputs))) in plain:
+            if (
+                not (node.attributes or node.graphs or node.domain)
+                and (node.op, tuple(map(get, node.inputs)), len(node.outputs)) in plain
+                and "" not in node.outputs
+            ):
                 continue
             if node.domain in STANDARD:
                 signature = self._signature(node.op, node.domain)
@@ -94,8 +136,8 @@ class _Checker:
             problem = _result_problem(node, signature, types)
         found = [] if problem is None else [("type-mismatch", problem)]
         found.extend(("operator-signature", text) for text in (*_shape_of_call(node, signature), *_bodies(node)))
-        if not (found or node.attributes or node.graphs or node.domain):
-            self.plain.add((node.op, dtypes))
+        if not (found or node.attributes or node.graphs or node.domain or "" in node.outputs):
+            self.plain.add((node.op, dtypes, len(node.outputs)))
         return found
 
 
@@ -110,9 +152,17 @@ def _signature(op: str, domain: str, version: int) -> Signature:
         schema.max_input,
         tuple((one.type_str, allowed.get(one.type_str, frozenset({one.type_str})), bool(one.is_homogeneous)) for one in schema.inputs),
         tuple(allowed.get(one.type_str, frozenset({one.type_str})) for one in schema.outputs),
+        (schema.min_output, schema.max_output),
+        (_single(schema.inputs), _single(schema.outputs)),
         {name: one.type.name for name, one in schema.attributes.items()},
         frozenset(name for name, one in schema.attributes.items() if one.required),
+        schema.since_version,
     )
+
+
+def _single(formal: Sequence[Any]) -> tuple[int, ...]:
+    """Places of the formal parameters that are one value, neither optional nor any number of them."""
+    return tuple(place for place, one in enumerate(formal) if one.option.name == "Single")
 
 
 def _type_problem(node: Node, signature: Signature, dtypes: tuple[str | None, ...]) -> str | None:
@@ -146,9 +196,30 @@ def _onnx_name(dtype: str) -> str:
 
 def _shape_of_call(node: Node, signature: Signature) -> Iterator[str]:
     """Counts and attributes that the schema does not have."""
-    given = len(node.inputs)
+    given, made = len(node.inputs), len(node.outputs)
     if not signature.least <= given <= signature.most:
-        yield f"{given} inputs, {signature.least} to {signature.most} are possible"
+        yield f"{given} inputs, {_range(signature.least, signature.most)} possible"
+    least, most = signature.results
+    if not least <= made <= most:
+        yield f"{made} outputs, {_range(least, most)} possible"
+    for side, names, needed in zip(("input", "output"), (node.inputs, node.outputs), signature.needed, strict=True):
+        if "" in names and (left := [place for place in needed if place < len(names) and not names[place]]):
+            yield f"{side} {left[0]} is left out, the operator cannot do without it"
+    yield from _attributes(node, signature)
+
+
+def _range(least: int, most: int) -> str:
+    return (
+        f"{least} {'is' if least == 1 else 'are'}"
+        if least == most
+        else f"{least} or more are"
+        if most > _MANY
+        else f"{least} to {most} are"
+    )
+
+
+def _attributes(node: Node, signature: Signature) -> Iterator[str]:
+    """Attributes that the schema does not have, of other types than there, or that are missing."""
     if not node.attributes and not node.graphs:
         names: set[str] = set()
     else:
@@ -169,6 +240,8 @@ def _shape_of_call(node: Node, signature: Signature) -> Iterator[str]:
     missing = signature.required - names
     if missing:
         yield f"attribute {min(missing)} is missing"
+    if names:
+        yield from choices.problems(node, signature.since)
 
 
 def _bodies(node: Node) -> Iterator[str]:
