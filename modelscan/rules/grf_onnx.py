@@ -141,7 +141,8 @@ class DeclaredShape(Rule):
     """The declared type or shape of a value is not what the graph computes.
 
     What it does:
-        Infers types and shapes from the inputs alone and compares them with those that the file declares.
+        Infers types and shapes from the inputs alone and compares them with those that the file declares; and what is
+        declared of initializers with how they are stored.
 
     Why it matters:
         Whoever allocates by the declaration allocates wrongly; the graph or the declaration was edited.

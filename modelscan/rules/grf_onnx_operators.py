@@ -89,7 +89,7 @@ class UnknownOpset(Rule):
     """The model uses an operator set that the installed onnx package does not know yet.
 
     What it does:
-        Compares the imported version of ai.onnx with the newest one known.
+        Compares the imported version of ai.onnx, and the file's `ir_version`, with the newest ones known.
 
     Why it matters:
         Shapes and operators are judged by the older definitions.
@@ -112,11 +112,12 @@ class UnknownOpset(Rule):
 
 
 class UnknownOperator(Rule):
-    """An operator is not part of the standard domain that it claims.
+    """An operator is not part of the domain that it claims.
 
     What it does:
         Looks up each operator of ai.onnx, ai.onnx.ml and ai.onnx.training in the onnx package's registry at the
-        imported version. Medium when the operator exists in another version, or when ONNX Runtime knows it.
+        imported version, those of com.microsoft among ONNX Runtime's; and tells of the standard's operators in a domain
+        that is not imported. Medium when the operator exists in another version, or when ONNX Runtime knows it.
 
     Why it matters:
         No runtime can be expected to run it; a look-alike of a standard name hides a custom one.
@@ -194,10 +195,11 @@ class OperatorSignature(Rule):
     """A node is no possible call of its operator.
 
     What it does:
-        Compares the number of inputs and the attributes of each node of a standard domain with the operator's schema:
-        attributes that it does not have, of another type, or missing although required; and the bodies of If, Loop and
-        Scan with the number of values that the node passes and takes. Names that begin with two underscores are for
-        internal use and silent.
+        Compares the numbers of inputs and outputs and the attributes of each node of a standard domain with the
+        operator's schema: operands that are left out although the operator needs them, attributes that it does not have,
+        of another type, with a value that is none of the possible ones, or missing although required; the bodies of If,
+        Loop and Scan with the number of values that the node passes and takes; calls of model-local functions with what
+        these have. Names that begin with two underscores are for internal use and silent.
 
     Why it matters:
         Runtimes refuse the model; a reader that ignores what it does not know computes something else.

@@ -13,7 +13,8 @@ class OperatorContradiction(Rule):
         Reports attributes that contradict each other or the operands: a `group` that does not divide the channels or the
         filters, axes beyond the input's rank, an order of axes that is none, strides or pads for another number of axes,
         indices beyond a table, a reshape to another number of elements, activations whose sizes cannot be combined, head
-        counts that do not divide a width.
+        counts that do not divide a width; and every node that the onnx package's shape inference refuses in its strict
+        mode although all of its operands are known.
 
     Why it matters:
         No run-time can execute the operator. The attribute was edited, or the weights belong to another model.

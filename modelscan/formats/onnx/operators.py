@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from modelscan.formats.onnx import contrib
 from modelscan.formats.onnx.context import Reading
 from modelscan.formats.onnx.native import knows, newest_opset
-from modelscan.graph import FunctionKey, Graph
+from modelscan.graph import FunctionKey, Graph, Node
 from modelscan.model import Severity
 
 STANDARD = frozenset({"", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "ai.onnx.preview"})
@@ -26,6 +27,10 @@ _RUNTIME = frozenset(
 )
 """Operators that ONNX Runtime keeps in the standard domain without their being in the standard
 (onnxruntime/core/graph/contrib_ops/onnx_deprecated_operators.cc, contrib_defs.cc)."""
+_RUNTIMES = ("ai.onnx", "com.microsoft", "com.ms.", "org.pytorch.")
+"""Beginnings of the domains in which runtimes and exporters keep operators under the standard's names, imported or not."""
+NEWEST_IR = 14
+"""The newest version of the format, of onnx 1.23 and ONNX Runtime 1.32."""
 _TWO_GIB = (1 << 31) - 1
 
 
@@ -36,6 +41,8 @@ def check(reading: Reading, graph: Graph, facts: Mapping[str, Any], has_graph: b
         reading.note("missing-graph", "the model has no graph")
     if version is None:
         reading.note("missing-ir-version", "no ir_version is given")
+    elif version > NEWEST_IR:
+        reading.note("unknown-opset", f"ir_version {version}; the newest one that is known is {NEWEST_IR}", where="ir_version")
     if reading.wire.size > _TWO_GIB:
         text = f"{reading.wire.size:,} bytes; a protobuf message ends at {_TWO_GIB:,}"
         reading.note("protobuf-over-2-gib", text)
@@ -65,6 +72,22 @@ def _check_scope(reading: Reading, graph: Graph, opsets: Mapping[str, int], func
                 text = f"{node.op or 'an operator without name'} is none of {node.domain or 'ai.onnx'}{version}"
                 milder = Severity.MEDIUM if node.op in _RUNTIME or knows(node.op, node.domain) else None
                 reading.note("unknown-operator", text, layer=node.title(index), offset=node.offset, where=place, severity=milder)
+            elif (problem := _misplaced(node, opsets)) is not None:
+                reading.note("unknown-operator", problem, layer=node.title(index), offset=node.offset, where=place)
+
+
+def _misplaced(node: Node, opsets: Mapping[str, int]) -> str | None:
+    """Why a domain cannot have the operator: it is ONNX Runtime's own and has not; or nobody imports it, and the operator is another one's.
+
+    A vendor's domain that is not imported may be known to a runtime that was taught it; Constant is one to ONNX Runtime wherever it is.
+    """
+    domain, op = node.domain, node.op
+    if domain == contrib.DOMAIN:
+        return None if contrib.knows(op) else f"{op} is none of {domain}"
+    if not domain or domain in opsets or domain.startswith(_RUNTIMES) or op == "Constant":
+        return None
+    owner = "ai.onnx" if knows(op, "") else contrib.DOMAIN if contrib.knows(op) else None
+    return f"{op} is an operator of {owner}, and no version of {domain} is imported" if owner else None
 
 
 def _check_domain(reading: Reading, domain: str, opsets: Mapping[str, int], where: str) -> None:
