@@ -25,6 +25,7 @@ from tests.hostile.tensorflow_bytes import (
     VALUE,
     Entry,
     SavedModel,
+    bare_node,
     call,
     checkpoint,
     function,
@@ -170,6 +171,32 @@ model(
     replace(MODEL, library=(helper("__f"), helper("__f", node("n", "NoOp")))),
 )
 model("call_of_a_function_that_there_is_not", "undefined-function", replace(MODEL, body=(node("go", "PartitionedCall", f=call("__gone")),)))
+
+# --- graphs that contradict themselves: what TensorFlow refuses -------------------------------------------------------------------
+
+CUT = node("c", "Const", dtype=kind(INT32), value=field(8, field(1, INT32) + field(2, field(2, field(1, 4))) + field(4, bytes(12))))
+REFUSED: dict[str, tuple[str, bytes]] = {
+    "refused_an_input_that_there_is_not": ("undefined-value", node("r", "Relu", "gone:activations:0")),
+    "refused_an_output_that_there_is_not": ("undefined-value", node("r", "Relu", "matmul:sum:0")),
+    "refused_two_nodes_of_one_name": ("duplicate-node", node("add", "Relu", "x")),
+    "refused_a_circle": ("node-cycle", node("r", "AddV2", "x", "r:z:0")),
+    "refused_a_node_without_its_type": ("node-definition", bare_node("r", "Relu", "x")),
+    "refused_an_input_too_many": ("node-definition", node("r", "Relu", "x", "x")),
+    "refused_a_product_that_does_not_fit": ("operand-shapes", node("m", "MatMul", "add:output:0", "read_kernel:value:0")),
+    "refused_a_cut_constant": ("constant-payload", CUT),
+}
+for name, (rule, one) in REFUSED.items():
+    model(name, rule, replace(MODEL, body=(one,)))
+edited(
+    "refused_signature_names_nothing",
+    "signature-tensor",
+    bytes_of(PB, lambda data: data.replace(b"serving_default_x:0", b"serving_default_y:0")),
+)
+edited(
+    "refused_a_capture_removed",
+    "undefined-object",
+    bytes_of(PB, lambda data: data.replace(field(2, bytes((1, 2))), field(2, 1) + field(15, 0))),
+)
 
 # --- what a graph does besides computing -------------------------------------------------------------------------------------------
 

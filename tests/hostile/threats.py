@@ -174,6 +174,7 @@ THREATS: tuple[Threat, ...] = (
             "recursive, duplicate and undefined functions",
             "functions_that_call_each_other function_of_the_library_twice call_of_a_function_*",
         ),
+        ("graphs that TensorFlow refuses: references to nothing, circles, operands that do not fit", "refused_*"),
     ),
     *_table("Values", ("NaN and infinities", "nan_in_a_* infinity_in_a_*")),
 )

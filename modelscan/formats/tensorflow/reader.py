@@ -33,6 +33,7 @@ from modelscan.wire import LENGTH, Wire
 
 DEFAULT_SIGNATURE = "serving_default"
 _PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"})
+_INCOMPLETE = frozenset({"limit-exceeded", "malformed-protobuf", "truncated-file"})
 _NO_RESULTS = frozenset({"Const", "NoOp", "Assert"})
 
 
@@ -221,7 +222,7 @@ def _constants(place: Place, reading: Reading, graph: MetaGraph, draft: Draft) -
     """The tensors that stand in the graph itself: all of a GraphDef, the large ones of a SavedModel. The graph is checked on the way."""
     walk = Walk(graph, draft.saver[0]).run()
     reading.seen.extend(walk.seen)
-    if not any(one.kind == "limit-exceeded" for one in reading.seen):  # what was left out would be missed
+    if not any(one.kind in _INCOMPLETE for one in reading.seen):  # what was not read would be missed
         reading.seen.extend(Soundness(graph, walk.calls).run())
     nodes = {one.name: one for one in graph.nodes if one.op == "Const"} if place.graph else walk.constants
     count = 0

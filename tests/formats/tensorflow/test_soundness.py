@@ -312,3 +312,12 @@ def test_a_function_that_a_note_names_and_that_is_not_there(tmp_path):
 def test_the_definitions_are_tensorflows():
     pytest.importorskip("tensorflow")
     assert TABLE.read_text(encoding="ascii") == text(), "run `python -m fixtures.tensorflow_operations`"
+
+
+def test_of_a_graph_that_could_not_be_read_to_its_end_nothing_more_is_said(tmp_path):
+    """What is missing may stand in the part that was cut off."""
+    path = frozen(tmp_path, [X, relu("r", "later"), relu("later", "x")])
+    path.write_bytes(path.read_bytes()[:-4])
+    found = findings(path)
+    assert found
+    assert "undefined-value" not in found
