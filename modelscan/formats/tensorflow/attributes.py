@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from typing import Any
 
 from modelscan.errors import LimitExceeded, UnreadableFile
@@ -14,6 +14,8 @@ from modelscan.program import FunctionRef, Opaque, Placeholder
 from modelscan.wire import FIXED32, LENGTH, VARINT, Wire, float32, signed
 
 _LIST_S, _LIST_I, _LIST_F, _LIST_B, _LIST_TYPE, _LIST_SHAPE, _LIST_TENSOR, _LIST_FUNC = range(2, 10)
+Place = tuple[int, int]
+"""Where a message begins and ends."""
 _TEXT = 64 * 1024
 """A longer string (a serialised engine, a compiled kernel) is located, not kept."""
 
@@ -30,15 +32,16 @@ class Attributes(Mapping[str, Any]):
     What is broken is left out and observed.
     """
 
-    __slots__ = ("_decoded", "_end", "_number", "_seen", "_start", "_wire")
+    __slots__ = ("_decoded", "_end", "_number", "_seen", "_start", "_tail", "_wire")
 
-    def __init__(self, wire: Wire, start: int, end: int, number: int, seen: list[Observation]) -> None:
+    def __init__(self, wire: Wire, start: int, end: int, number: int, seen: list[Observation], tail: Tail | None = None) -> None:
         self._wire = wire
         self._start = start
         self._end = end
         self._number = number
         """Of the map's field in the message."""
         self._seen = seen
+        self._tail = tail
         self._decoded: dict[str, Any] | None = None
 
     def _values(self) -> dict[str, Any]:
@@ -51,8 +54,10 @@ class Attributes(Mapping[str, Any]):
                 self._seen.append(Observation(error.kind, str(error.inside("attr")), offset=error.offset))
         return self._decoded
 
-    def names(self) -> set[str]:
+    def names(self) -> Set[str]:
         """Their names, without looking at what they are."""
+        if self._tail is not None:
+            return self._tail.names
         if self._decoded is None:
             try:
                 return {name for name, _, _ in _places(self._wire, self._start, self._end, self._number)}
@@ -64,6 +69,8 @@ class Attributes(Mapping[str, Any]):
         """Those of these names that are there, for somebody who looks once: what is decoded now is not kept."""
         if self._decoded is None:
             try:
+                if self._tail is not None:
+                    return self._tail.some(self._wire, self._end, names)
                 places = [one for one in _places(self._wire, self._start, self._end, self._number) if one[0] in names]
                 return {name: decoded(self._wire, *_value(self._wire, start, end)) for name, start, end in places}
             except UnreadableFile:
@@ -78,6 +85,46 @@ class Attributes(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._values())
+
+
+class Tail:
+    """What is known of the attributes at the end of a message, whichever message it is: most nodes of a graph have the same as others."""
+
+    __slots__ = ("_places", "_values", "names")
+
+    def __init__(self, places: Mapping[str, Place], size: int) -> None:
+        """`places` are those of the entries within the tail, which has so many bytes; kept is how far from its end they are."""
+        self._places = {name: (size - start, size - end) for name, (start, end) in places.items()}
+        self._values: dict[str, Any] = {}
+        self.names = frozenset(places)
+
+    def some(self, wire: Wire, end: int, names: Collection[str]) -> Mapping[str, Any]:
+        """Those of these attributes that are there, of a message that ends at `end`."""
+        found: dict[str, Any] = {}
+        for name in names:
+            place = self._places.get(name)
+            if place is None:
+                continue
+            if name in self._values:
+                found[name] = self._values[name]
+                continue
+            value = found[name] = decoded(wire, *_value(wire, end - place[0], end - place[1]))
+            if _is_plain(value):
+                self._values[name] = value
+        return found
+
+
+def tail_of(data: bytes, number: int) -> Tail | None:
+    """What is known of attributes by their bytes; None if these are broken."""
+    try:
+        return Tail({name: (start, end) for name, start, end in _places(Wire(data), 0, len(data), number)}, len(data))
+    except UnreadableFile:
+        return None
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value says nothing of where it lies."""
+    return value is None or isinstance(value, str | int | float | bytes) or (isinstance(value, tuple) and all(map(_is_plain, value)))
 
 
 _SMALL = 16 * 1024

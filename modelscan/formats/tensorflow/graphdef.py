@@ -7,20 +7,18 @@ from typing import Any
 
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats.tensorflow import proto
-from modelscan.formats.tensorflow.attributes import Attributes, attribute_map, type_name
+from modelscan.formats.tensorflow.attributes import Attributes, Place, Tail, attribute_map, tail_of, type_name
 from modelscan.model import Observation
 from modelscan.program import Argument, Function, Operation
 from modelscan.wire import LENGTH, VARINT, Wire
 
-Place = tuple[int, int]
-"""Where a message begins and ends."""
-
 
 class Names:
-    """One string for every name: a node's name stands again in the inputs of those that use it."""
+    """One string for every name: a node's name stands again in the inputs of those that use it. Likewise one `Tail` for equal ones."""
 
     def __init__(self) -> None:
         self.known: dict[bytes, str] = {}
+        self._tails: dict[bytes, Tail | None] = {}
 
     def of(self, data: bytes) -> str:
         """The name that the bytes of a field are."""
@@ -29,18 +27,31 @@ class Names:
             found = self.known[data] = data.decode("utf-8", "backslashreplace")
         return found
 
+    def tail(self, data: bytes) -> Tail | None:
+        """What is known of attributes by their bytes; None for many or broken ones."""
+        if data in self._tails:
+            return self._tails[data]
+        if not 0 < len(data) <= _TAIL or len(self._tails) >= _TAILS:
+            return None
+        found = self._tails[data] = tail_of(data, proto.NODE_ATTRIBUTE)
+        return found
+
+
+_TAIL, _TAILS = 512, 16 * 1024
+"""Bytes of attributes that are remembered, and how many different ones."""
+
 
 def operation(wire: Wire, start: int, end: int, names: Names, seen: list[Observation]) -> Operation:
     """The node in `[start, end)`."""
-    found = _scanned(wire.read(start, end - start), names) if end - start <= _SMALL else None
-    if found is None:
-        found = _walked(wire, start, end, names)
-    name, op, inputs, device = found
+    data = wire.read(start, end - start) if end - start <= _SMALL else b""
+    found = _scanned(data, names) if data else None
+    name, op, inputs, device, behind = found or _walked(wire, start, end, names)
+    attributes = Attributes(wire, start, end, proto.NODE_ATTRIBUTE, seen, names.tail(data[behind:]) if found else None)
     controls: tuple[str, ...] = ()
     if any(one.startswith("^") for one in inputs):
         controls = tuple([one for one in inputs if one.startswith("^")])
         inputs = tuple([one for one in inputs if not one.startswith("^")])
-    return Operation(name, op, inputs, Attributes(wire, start, end, proto.NODE_ATTRIBUTE, seen), device, controls, start, end - start)
+    return Operation(name, op, inputs, attributes, device, controls, start, end - start)
 
 
 _SMALL = 16 * 1024
@@ -48,20 +59,26 @@ _SMALL = 16 * 1024
 _NAME, _OP, _INPUT, _DEVICE, _ATTRIBUTE, _DEBUG = (number << 3 | LENGTH for number in range(1, 7))
 _TEXTS = frozenset({_NAME, _OP, _DEVICE})
 _PASSED = frozenset({_ATTRIBUTE, _DEBUG})
-_Parts = tuple[str, str, tuple[str, ...], str]
+_Parts = tuple[str, str, tuple[str, ...], str, int]
+"""Name, operator, inputs, device; where in the message the attributes begin, if nothing but these and the origin of the node follows."""
 
 
 def _scanned(data: bytes, names: Names) -> _Parts | None:
-    """Name, operator, inputs and device of a node whose fields are the usual ones with lengths below 2^14; None for any other.
+    """The parts of a node whose fields are the usual ones with lengths below 2^14; None for any other.
 
     The same as `_walked`, four times as fast: graphs have tens of thousands of nodes.
     """
     texts: dict[int, str] = {}
     inputs: list[str] = []
     of, at, end = names.of, 0, len(data)
+    behind = end
     try:
         while at < end:
             tag, length = data[at], data[at + 1]
+            if tag not in _PASSED:
+                behind = end
+            elif behind == end:
+                behind = at
             at += 2
             if length >= 128:
                 if data[at] >= 128:
@@ -77,11 +94,11 @@ def _scanned(data: bytes, names: Names) -> _Parts | None:
             at += length
     except IndexError:
         return None
-    return (texts.get(_NAME, ""), texts.get(_OP, ""), tuple(inputs), texts.get(_DEVICE, "")) if at == end else None
+    return (texts.get(_NAME, ""), texts.get(_OP, ""), tuple(inputs), texts.get(_DEVICE, ""), behind) if at == end else None
 
 
 def _walked(wire: Wire, start: int, end: int, names: Names) -> _Parts:
-    """Name, operator, inputs and device of any node."""
+    """The parts of any node; nothing is told of its attributes."""
     texts = {proto.NODE_NAME: "", proto.NODE_OP: "", proto.NODE_DEVICE: ""}
     inputs: list[str] = []
     for number, kind, value, length in wire.fields(start, end):
@@ -96,7 +113,7 @@ def _walked(wire: Wire, start: int, end: int, names: Names) -> _Parts:
         if len(inputs) >= wire.limits.values:
             raise LimitExceeded("values", len(inputs) + 1, wire.limits.values, offset=start)
         inputs.append(word)
-    return texts[proto.NODE_NAME], texts[proto.NODE_OP], tuple(inputs), texts[proto.NODE_DEVICE]
+    return texts[proto.NODE_NAME], texts[proto.NODE_OP], tuple(inputs), texts[proto.NODE_DEVICE], 0
 
 
 def graph_parts(wire: Wire, start: int, end: int) -> Iterator[tuple[int, Place]]:

@@ -11,7 +11,7 @@ from typing import Any
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats.keras.document import parse_json
 from modelscan.formats.keras.objects import note_objects
-from modelscan.formats.tensorflow.graphdef import Place
+from modelscan.formats.tensorflow.attributes import Place
 from modelscan.model import Observation
 from modelscan.program import KerasNode, SavedObject
 from modelscan.wire import LENGTH, VARINT, Wire

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats.tensorflow import proto
-from modelscan.formats.tensorflow.attributes import shape_of, type_name
-from modelscan.formats.tensorflow.graphdef import Library, Names, Place, graph_parts, map_entry, operation
+from modelscan.formats.tensorflow.attributes import Place, shape_of, type_name
+from modelscan.formats.tensorflow.graphdef import Library, Names, graph_parts, map_entry, operation
 from modelscan.formats.tensorflow.objects import saved_objects
 from modelscan.model import Observation, TensorInfo
 from modelscan.program import Asset, MetaGraph, Operation, Signature, VariableDef
