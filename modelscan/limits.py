@@ -39,6 +39,8 @@ class Limits:
     """Inflated size of one compressed member."""
     hdf5_objects: int = 1_000_000
     """Groups and datasets visited in one HDF5 file."""
+    hdf5_attributes: int = 2_000
+    """Attributes of one object in an HDF5 file; Keras splits what it writes into pieces of 64 KiB."""
     hdf5_depth: int = 64
     """Nesting of groups in an HDF5 file."""
     layers: int = 200_000

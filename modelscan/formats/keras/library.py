@@ -128,10 +128,18 @@ class _Walker:
 
     def attributes(self, group: h5g.GroupID, path: str) -> Iterator[tuple[str, Any]]:
         """The attributes of a group; one that cannot be read is left out by yielding None for it."""
-        for index in range(h5a.get_num_attrs(group)):
+        names: list[bytes] = []
+        try:
+            h5a.iterate(group, names.append)  # to open each by its number takes the square of their number
+        except _BROKEN:
+            names.clear()
+        count, most = h5a.get_num_attrs(group), self.limits.hdf5_attributes
+        if count > most:
+            self.note("limit-exceeded", f"{path or '/'} has {count:,} attributes; the first {most:,} were read", path)
+        for index in range(min(count, most)):
             name = f"number {index}"
             try:
-                attribute = h5a.open(group, index=index)
+                attribute = h5a.open(group, names[index]) if index < len(names) else h5a.open(group, index=index)
                 name = attribute.name.decode("utf-8", "surrogateescape")
                 problem = _excess(self.store, group, attribute)
                 if problem is not None:

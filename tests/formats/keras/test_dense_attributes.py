@@ -2,6 +2,7 @@
 
 import re
 import struct
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import modelscan
 from modelscan.formats.keras import hdf5attr
+from modelscan.limits import DEFAULT
 
 MASK = (1 << 32) - 1
 
@@ -99,3 +101,12 @@ def test_what_is_not_found_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(hdf5attr, "contents", lambda read, address: iter(()))
     path = written(tmp_path / "model.weights.h5", *HONEST["texts"])
     assert len([one for one in grave(path) if "was not read" in one]) == 20
+
+
+def test_the_number_of_attributes_of_one_object_is_bounded(tmp_path):
+    """To look into the heap for each of them takes the square of their number."""
+    path = written(tmp_path / "many.weights.h5", 60)
+    assert not modelscan.inspect(path).findings
+    report = modelscan.inspect(path, limits=replace(DEFAULT, hdf5_attributes=50))
+    assert [(one.code, "60 attributes; the first 50" in one.message) for one in report.findings] == [("FIL005", True)]
+    assert report.parameters.total == 6
