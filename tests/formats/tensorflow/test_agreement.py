@@ -10,7 +10,7 @@ from modelscan.program import Checkpoint, Entry, Extent, MetaGraph, Operation, S
 def program(whole=(5, 2), starts=(0, 3), rows=(3, 2), declared=None):
     """A variable of five rows in two parts, as a TF 1 program has it."""
     notes = tuple(
-        VariableDef(f"emb/part_{at}:0", "", "", True, True, "emb", whole, (start, 0), (size, whole[1]))
+        VariableDef(f"emb/part_{at}:0", "", "", True, "emb", whole, (start, 0), (size, whole[1]))
         for at, (start, size) in enumerate(zip(starts, rows, strict=True))
     )
     shapes = declared or [(size, whole[1]) for size in rows]
