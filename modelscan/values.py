@@ -155,26 +155,26 @@ class Accumulator:
         bits = np.frombuffer(block, np.dtype(f"<u{width // 8}"))
         if not bits.size:
             return
-        self.elements += bits.size
         infinity = ((1 << layout.exponent) - 1) << layout.mantissa
         sign = 1 << (width - 1)
-        signed = bits.view(f"<i{width // 8}")
-        least, most, signed_least, signed_most = int(bits.min()), int(bits.max()), int(signed.min()), int(signed.max())
+        least, most, signed_least, signed_most = _extremes(bits)
+        if least == most:  # zeros above all
+            self._add_counted(layout.decode(least), least, bits.size)
+            return
+        self.elements += bits.size
         if max(signed_most, most - sign) >= infinity:
             bits = self._without_specials(bits, sign - 1, infinity)
             if not bits.size:
                 return
-            signed = bits.view(f"<i{width // 8}")
-            least, most, signed_least, signed_most = int(bits.min()), int(bits.max()), int(signed.min()), int(signed.max())
+            least, most, signed_least, signed_most = _extremes(bits)
         low = layout.decode(most) if most >= sign else layout.decode(least)
         high = layout.decode(signed_most) if signed_most >= 0 else layout.decode(signed_least + 2 * sign)
         self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
-        doubled = np.left_shift(bits, bits.dtype.type(1))
-        small = int(np.count_nonzero(doubled < bits.dtype.type(1 << (layout.mantissa + 1))))
-        if small:
-            zeros = int(np.count_nonzero(doubled == 0))
+        if min(least & (sign - 1), signed_least & (sign - 1)) < 1 << layout.mantissa:  # the least magnitude of each sign
+            magnitude = bits & bits.dtype.type(sign - 1)
+            zeros = bits.size - int(np.count_nonzero(magnitude))
             self.zeros += zeros
-            self.subnormals += small - zeros
+            self.subnormals += int(np.count_nonzero(magnitude < bits.dtype.type(1 << layout.mantissa))) - zeros
         self._add_moments(bits)
 
     def _without_specials(self, bits: Block, mask: int, infinity: int) -> Block:
@@ -219,12 +219,18 @@ class Accumulator:
         elif not isfinite(value):
             self.infinities += count
         else:
-            layout = LAYOUTS.get(self.dtype)
+            layout = LAYOUTS.get(self._component)
             self.zeros += count if value == 0 else 0
             self.subnormals += count if layout is not None and layout.subnormal(pattern) else 0
             self.minimum, self.maximum = min(self.minimum, value), max(self.maximum, value)
             self.total += value * count
             self.squares += value * value * count
+
+
+def _extremes(bits: Block) -> tuple[int, int, int, int]:
+    """The least and the greatest of bit patterns, read as unsigned and as signed integers."""
+    signed = bits.view(f"<i{bits.dtype.itemsize}")
+    return int(bits.min()), int(bits.max()), int(signed.min()), int(signed.max())
 
 
 def _small_value(dtype: str, bits: int, pattern: int) -> float:

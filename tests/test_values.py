@@ -32,7 +32,22 @@ def assert_like_numpy(array, dtype):
 
 
 @pytest.mark.parametrize("dtype", WIDE)
-@pytest.mark.parametrize("case", ["normal", "positive", "negative", "specials", "only_nan", "subnormal", "zeros"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "normal",
+        "positive",
+        "negative",
+        "specials",
+        "only_nan",
+        "only_infinity",
+        "subnormal",
+        "negative_subnormal",
+        "zeros",
+        "one_zero",
+        "runs",
+    ],
+)
 def test_wide_floats(dtype, case):
     rng = np.random.default_rng(7)
     values = rng.standard_normal(5000)
@@ -47,13 +62,31 @@ def test_wide_floats(dtype, case):
             values[:] = np.nan
         case "zeros":
             values[:] = [0.0, -0.0] * 2500
+        case "only_infinity":
+            values[:] = -np.inf
+        case "one_zero":
+            values = -np.abs(values) - 1
+            values[4321] = 0.0
+        case "runs":  # blocks of one value each
+            values[:] = np.repeat([0.0, 0.5, -0.25, np.inf, np.nan, 7.0, -0.0, 3.0, -3.0, 1.0], 500)
     array = values.astype(WIDE[dtype])
+    tiny = ml_dtypes.finfo(array.dtype).smallest_subnormal
     if case == "subnormal":
-        tiny = ml_dtypes.finfo(array.dtype).smallest_subnormal
         array[10:20] = tiny
+    elif case == "negative_subnormal":
+        array[:] = -np.abs(array) - np.asarray(1, array.dtype)
+        array[10:20] = -tiny
     found = assert_like_numpy(array, dtype)
-    assert found.subnormals >= (10 if case == "subnormal" else 0)
+    smallest = np.asarray(ml_dtypes.finfo(array.dtype).smallest_normal, array.dtype)
+    finite = array[np.isfinite(array)]
+    assert found.subnormals == int(((np.abs(finite) < smallest) & (finite != 0)).sum())
+    assert found.subnormals >= (10 if "subnormal" in case else 0)
     assert found.constant is (case == "zeros")
+    if case == "runs":
+        by_block = statistics(dtype, blocks(array, 500 * array.itemsize))
+        assert by_block.mean == pytest.approx(found.mean)
+        assert (by_block.elements, by_block.nans, by_block.infinities, by_block.zeros) == (5000, 500, 500, 1000)
+        assert by_block.deviation == pytest.approx(float(np.std(array[np.isfinite(array)].astype(np.float64))), rel=1e-3)
 
 
 @pytest.mark.parametrize("dtype", SMALL)
@@ -87,6 +120,8 @@ def test_complex_parts_are_looked_at():
     array = np.array([1 + 2j, complex(math.nan, 0)], np.complex64)
     found = statistics("complex64", [array.tobytes()])
     assert (found.elements, found.nans) == (2, 1)
+    same = statistics("complex64", [np.full(9, 1e-40 * (1 + 1j), np.complex64).tobytes()])
+    assert (same.elements, same.subnormals, same.zeros) == (9, 18, 0)
 
 
 def test_strings_have_no_statistics():
