@@ -28,23 +28,26 @@ _counted = attrgetter("counted")
 
 
 def tell(setting: Setting, found: Found) -> None:
-    """Makes specs and claims of a layer's drafts, which are dropped: a large model has tens of megabytes of them."""
+    """Makes specs and claims of a layer's drafts, each of which is dropped then: a large model has tens of megabytes of them."""
     found.values = tuple([draft.value for draft in found.drafts])
     found.counted = any(map(_counted, found.drafts))
     if found.known:
         found.specs, found.claims = _weights(setting, found)
     else:
         found.claims = _unexplained(setting, found)
-    found.drafts.clear()
+        found.drafts.clear()
 
 
 def _weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tuple[Claim, ...]]:
-    """The specs and claims of a layer."""
+    """The specs and claims of a layer, of which no draft is left."""
     specs: list[WeightSpec] = []
     claims: list[Claim] = []
     roles: dict[str, int] = {}
     wanted = _dtype(setting, found)
-    for draft in found.drafts:
+    drafts = found.drafts
+    drafts.reverse()
+    while drafts:
+        draft = drafts.pop()
         view = draft.view or setting.views.get(draft.value)
         if view is None:
             role = free(draft.role, roles)

@@ -195,11 +195,14 @@ def _concat(demands: Demands, call: Call) -> None:
     if rank is None or not -rank <= axis < rank:
         return
     axis %= rank
-    for position, value in enumerate(call.inputs):
-        for other in range(rank):
-            if other != axis:
-                demands.hand(out, other, value, other)
-                _beside(demands, call, position, other)
+    beside = {other: _beside(demands, call, other) for other in range(rank) if other != axis}
+    for value in call.inputs:
+        for other, told_beside in beside.items():
+            demands.hand(out, other, value, other)
+            if demands.open(value, other):
+                for part, one in told_beside:
+                    if part != value:
+                        demands.want(value, other, one)
     if told := demands.of(out, axis):
         _parts(demands, call, axis, told)
 
@@ -221,15 +224,14 @@ def _parts(demands: Demands, call: Call, axis: int, told: tuple[Evidence, ...]) 
                 demands.want(value, axis, Evidence(left, one.text, (found or [FREE])[0], NEIGHBOUR, one.subject, tuple(found[1:])))
 
 
-def _beside(demands: Demands, call: Call, position: int, axis: int) -> None:
-    """Parts that are put side by side have the same sizes along every other axis."""
-    value = call.inputs[position]
-    if not demands.open(value, axis):
-        return
-    for other in call.inputs[:BESIDE]:
-        size = (demands.shapes.of(other) or ())[axis : axis + 1] if other != value else ()
+def _beside(demands: Demands, call: Call, axis: int) -> list[tuple[int, Evidence | None]]:
+    """The first parts, and what the size of each along an axis says of the others: parts that are put side by side have the same there."""
+    told = []
+    for value in call.inputs[:BESIDE]:
+        size = (demands.shapes.of(value) or ())[axis : axis + 1]
         if size:
-            demands.want(value, axis, from_axis(size[0], "Concat with", demands.flow.names[other]))
+            told.append((value, from_axis(size[0], "Concat with", demands.flow.names[value])))
+    return told
 
 
 def _origins(demands: Demands, value: int, axis: int) -> frozenset[int]:
