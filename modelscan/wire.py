@@ -63,6 +63,11 @@ class Wire:
         self._data, self._base = self.source.read(offset, size), offset
         return self._data, offset
 
+    def ahead(self, position: int, wanted: int, end: int) -> tuple[bytes, int, int]:
+        """Bytes, where `position` lies in them, and how far they belong to the message that ends at `end`; `wanted` or more of it."""
+        data, base = self.chunk(position, min(wanted, end - position))
+        return data, position - base, min(len(data), end - base)
+
     def fields(self, start: int = 0, end: int | None = None) -> Iterator[Field]:
         """The fields of the message in `[start, end)`, in file order."""
         end = self.size if end is None else end

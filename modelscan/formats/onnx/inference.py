@@ -18,7 +18,7 @@ from modelscan.formats.onnx.operators import STANDARD
 from modelscan.formats.onnx.proto import GRAPH_NODE, GRAPH_OUTPUT, GRAPH_VALUE_INFO, MODEL_GRAPH, NODE_ATTRIBUTE
 from modelscan.formats.onnx.refusals import Place, Refusal, distinct, refusals
 from modelscan.formats.onnx.skeleton import Skeleton, symbols
-from modelscan.formats.onnx.types import value_info
+from modelscan.formats.onnx.types import plain_infos, value_info
 from modelscan.graph import Graph, Node
 from modelscan.model import Shape, StoredTensor, TensorInfo
 from modelscan.wire import LENGTH, Wire
@@ -26,6 +26,8 @@ from modelscan.wire import LENGTH, Wire
 Bind = Callable[[TensorInfo], TensorInfo]
 _SEGMENT = 8_000
 """Nodes that are inferred at once; the package needs about 2 KB for each."""
+_VALUE_INFO = GRAPH_VALUE_INFO << 3 | LENGTH
+"""The tag before an inferred type."""
 _ROUNDS = 16
 """Runs until no more nodes can be shown; only files with operators that need care take more than one."""
 _SHAPE_TYPES = frozenset({"int32", "int64", None})
@@ -243,28 +245,40 @@ class Result:
 
     def _scope(self, start: int, end: int, graph: Graph) -> Scoped:
         found = Scoped()
-        index = -1
-        inner, known, values = self.inner, self.known, found.values
-        for number, kind, value, length in inner.wire.fields(start, end):
-            if kind != LENGTH:
-                continue
-            if number in (GRAPH_VALUE_INFO, GRAPH_OUTPUT):
-                one = value_info(inner, value, value + length, "")
-                name, shape = one.name, one.shape
-                if shape in known:
-                    named = known[shape]
-                else:
-                    named = known[shape] = self._named(shape)
-                values[name] = one if named is shape else TensorInfo(name, one.dtype, named)
-            elif number == GRAPH_NODE:
-                index += 1
-                if index < len(graph.nodes) and graph.nodes[index].graphs:
-                    for key, at, stop in self._bodies(value, value + length):
-                        if key in graph.nodes[index].graphs:
-                            found.bodies[index, key] = self._scope(at, stop, graph.nodes[index].graphs[key])
+        index, position, inner = -1, start, self.inner
+        while position < end:
+            plain, position = plain_infos(inner, position, end, _VALUE_INFO, end)
+            self._take(plain, found)
+            for number, kind, value, length in inner.wire.walk(position, end):
+                if kind != LENGTH:
+                    continue
+                if number in (GRAPH_VALUE_INFO, GRAPH_OUTPUT):
+                    self._take([value_info(inner, value, value + length, "")], found)
+                    if number == GRAPH_VALUE_INFO:
+                        position = value + length
+                        break
+                elif number == GRAPH_NODE:
+                    index += 1
+                    if index < len(graph.nodes) and graph.nodes[index].graphs:
+                        for key, at, stop in self._bodies(value, value + length):
+                            if key in graph.nodes[index].graphs:
+                                found.bodies[index, key] = self._scope(at, stop, graph.nodes[index].graphs[key])
+            else:
+                break
         for (_, name), (at, stop) in inner.types.items():
             found.raw[name] = inner.wire.read(at, stop - at)
         return found
+
+    def _take(self, infos: list[TensorInfo], found: Scoped) -> None:
+        """Values, without the names that inference made up."""
+        known, values = self.known, found.values
+        for one in infos:
+            shape = one.shape
+            if shape in known:
+                named = known[shape]
+            else:
+                named = known[shape] = self._named(shape)
+            values[one.name] = one if named is shape else TensorInfo(one.name, one.dtype, named)
 
     def _bodies(self, start: int, end: int) -> Iterator[tuple[str, int, int]]:
         for number, kind, value, length in self.inner.wire.fields(start, end):

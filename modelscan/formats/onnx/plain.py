@@ -30,7 +30,7 @@ from modelscan.formats.onnx.proto import (
 from modelscan.formats.onnx.tensors import type_of
 from modelscan.graph import Graph, Node
 from modelscan.model import StoredTensor
-from modelscan.wire import LENGTH, Wire, varint
+from modelscan.wire import LENGTH, varint
 
 Held = tuple[Mapping[str, Any], Mapping[str, Graph], Mapping[str, str]]
 Rest = Callable[[tuple[list[Extent], list[Extent]], tuple[str, str, str], list[str], int], Held]
@@ -78,7 +78,7 @@ def nodes(reading: Reading, made: list[Node], position: int, end: int, rest: Res
     while reading.nodes < most:
         if stop - at < _NODE_BYTES and base + stop < end:
             position = base + at
-            data, at, stop = _ahead(wire, position, _NODE_BYTES, end)
+            data, at, stop = wire.ahead(position, _NODE_BYTES, end)
             base = position - at
         begin = at
         if stop - at < _BEFORE or data[at] != _NODE:  # the last bytes of a message are left, too
@@ -195,13 +195,13 @@ def initializers(reading: Reading, into: Tables, position: int, end: int, index:
     """
     wire, limits = reading.wire, reading.limits
     held, small, prefix = into
-    data, at, stop = _ahead(wire, position, _TENSOR_BYTES, end)
+    data, at, stop = wire.ahead(position, _TENSOR_BYTES, end)
     base = begin = position - at
     sizes = strides.Sizes()
     while index < limits.tensors:
         if stop - at < _TENSOR_BYTES and base + stop < end:
             position = base + at
-            data, at, stop = _ahead(wire, position, _TENSOR_BYTES, end)
+            data, at, stop = wire.ahead(position, _TENSOR_BYTES, end)
             base = position - at
         begin = at
         if stop - at < _BEFORE or data[at] != _INITIALIZER:
@@ -296,9 +296,3 @@ def _by_field(reading: Reading, data: bytes, start: int, end: int) -> tuple[Plai
     if order.endswith(_NAME_THEN_RAW) and order.count(_TENSOR_NAME) == 1 and len(reading.heads) < _HEADS:
         reading.heads[data[start:named]] = (shape, dtype, nbytes, kind), data[after:at]
     return (shape, dtype, nbytes, kind), own, at
-
-
-def _ahead(wire: Wire, position: int, wanted: int, end: int) -> tuple[bytes, int, int]:
-    """Bytes, where `position` lies in them, and how far they belong to the message that ends at `end`; `wanted` or more, if it has them."""
-    data, base = wire.chunk(position, min(wanted, end - position))
-    return data, position - base, min(len(data), end - base)

@@ -10,13 +10,16 @@ from modelscan.formats.onnx import plain, tensors
 from modelscan.formats.onnx.context import Reading
 from modelscan.formats.onnx.payload import small
 from modelscan.formats.onnx.proto import GRAPH_INPUT, GRAPH_OUTPUT, GRAPH_VALUE_INFO
-from modelscan.formats.onnx.types import value_info
+from modelscan.formats.onnx.types import plain_infos, value_info
 from modelscan.graph import Node, SparseTensor
 from modelscan.model import StoredTensor, TensorInfo
+from modelscan.wire import LENGTH
 
 Result = TypeVar("Result")
 
 DECLARATIONS = {GRAPH_INPUT: "input", GRAPH_OUTPUT: "output", GRAPH_VALUE_INFO: "value_info"}
+_VALUE_INFO = GRAPH_VALUE_INFO << 3 | LENGTH
+"""The tag before a declared inner value."""
 
 
 class Scope:
@@ -120,6 +123,13 @@ class Scope:
             self.outputs.append(found)
         else:
             self.declared[found.name] = found
+
+    def inner_values(self, start: int, end: int) -> int:
+        """Read the plain declarations of inner values that follow one another; returns where something else begins."""
+        most = self.reading.limits.tensors - len(self.declared)
+        found, position = plain_infos(self.reading, start, end, _VALUE_INFO, most)
+        self.declared.update([(one.name, one) for one in found])
+        return position
 
     def values(self) -> dict[str, TensorInfo]:
         """Everything declared, by name."""

@@ -38,8 +38,10 @@ from modelscan.formats.onnx.scope import DECLARATIONS, Scope
 from modelscan.graph import Function, Graph, Node
 from modelscan.wire import LENGTH, Field
 
+_MANY = frozenset((GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_VALUE_INFO))
+"""Fields of which a graph may have thousands."""
 _PATIENCE = 1024
-"""Nodes and initializers that are read the thorough way before it is tried again whether they are plain, where nearly none is."""
+"""Such fields that are read the thorough way before it is tried again whether they are plain, where nearly none is."""
 
 
 def graph(reading: Reading, extents: list[Extent], path: str, where: str, depth: int) -> Graph:
@@ -84,7 +86,7 @@ def _walk(scope: Scope, extents: list[Extent]) -> tuple[str, dict[str, str]]:
 
 
 def _fields(scope: Scope, start: int, end: int, places: Counter[int]) -> Iterator[Field]:
-    """The fields of a graph's message but for plain nodes and initializers, which are read right away; `places` counts initializers."""
+    """The fields of a graph's message but for plain ones of the many, which are read right away; `places` counts initializers."""
     reading, position, follows, patience = scope.reading, start, GRAPH_NODE, 1
     rest, tables = partial(_rest, scope), (scope.initializers, scope.small, scope.prefix)
     if not 0 <= start <= end <= reading.wire.size:
@@ -93,12 +95,14 @@ def _fields(scope: Scope, start: int, end: int, places: Counter[int]) -> Iterato
         before = position
         if follows == GRAPH_NODE:
             position = plain.nodes(reading, scope.nodes, position, end, rest)
+        elif follows == GRAPH_VALUE_INFO:
+            position = scope.inner_values(position, end)
         position, places[GRAPH_INITIALIZER] = plain.initializers(reading, tables, position, end, places[GRAPH_INITIALIZER])
         others = patience = 1 if position > before else min(2 * patience, _PATIENCE)
         for field in reading.wire.walk(position, end):
             yield field
             follows = field[0]
-            if follows in (GRAPH_NODE, GRAPH_INITIALIZER) and field[1] == LENGTH:
+            if follows in _MANY and field[1] == LENGTH:
                 others -= 1
                 position = field[2] + field[3]
                 if not others:

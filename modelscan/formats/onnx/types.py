@@ -14,6 +14,10 @@ KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
 _TENSOR, _SEQUENCE, _MAP, _OPAQUE, _SPARSE, _OPTIONAL = 1, 4, 5, 7, 8, 9
 _SHORT = 128
 """Types of up to this many bytes are read once: a model has thousands of values and a few dozen types."""
+_FIELD = 2 * _SHORT + 3
+"""Bytes of such a value's field: its tag, a length of two bytes, its name and type."""
+_LEAST = 8
+"""Bytes of the shortest one that is looked at this way."""
 _NAME, _TYPE = 1 << 3 | LENGTH, 2 << 3 | LENGTH
 """Tags of the fields of a `ValueInfoProto`."""
 _NESTED = {_SEQUENCE: "sequence", _OPTIONAL: "optional"}
@@ -68,6 +72,46 @@ def _short(reading: Reading, start: int, end: int) -> TensorInfo | None:
     elif known[0] is not None and "(" in known[0]:
         return None
     return TensorInfo(reading.text(data[2:at]), *known)
+
+
+def plain_infos(reading: Reading, start: int, end: int, tag: int, most: int) -> tuple[list[TensorInfo], int]:
+    """Declared values of which there is nothing to tell, as nearly all are, in fields that follow one another; at most so many.
+
+    `start` is where the first of these fields begins, `tag` what each begins with, `end` where their message ends. Returned with the
+    values is where the first field begins that is something else.
+    """
+    wire, known, texts, text = reading.wire, reading.known_types, reading.texts, reading.text
+    found: list[TensorInfo] = []
+    data, at, stop, base = b"", 0, 0, start
+    while len(found) < most:
+        if stop - at < _FIELD and base + stop < end:
+            position = base + at
+            data, at, stop = wire.ahead(position, _FIELD, end)
+            base = position - at
+        if stop - at < _LEAST or data[at] != tag:
+            break
+        size, begin = data[at + 1], at + 2
+        if size >= 128:
+            size, begin = size + (data[begin] << 7) - 128, begin + 1
+        named, after = begin + 2, begin + size
+        typed = named + data[begin + 1]
+        if size > 2 * _SHORT or after > stop or data[begin] != _NAME or data[begin + 1] >= _SHORT or typed + 2 > after:
+            break
+        if data[typed] != _TYPE or data[typed + 1] != after - typed - 2:
+            break
+        written = data[typed + 2 : after]
+        kind = known.get(written)
+        if kind is None:
+            kind = _plain(written, reading.limits.rank)
+            if kind is None:
+                break
+            known[written] = kind
+        elif kind[0] is not None and "(" in kind[0]:
+            break
+        name = data[named:typed]
+        found.append(TensorInfo(texts.get(name) or text(name), *kind))
+        at = after
+    return found, base + at
 
 
 def _plain(data: bytes, most: int) -> tuple[str | None, Shape | None] | None:

@@ -8,11 +8,13 @@ import pytest
 
 from modelscan.errors import UnreadableFile
 from modelscan.formats import Artifact, ReadOptions
-from modelscan.formats.onnx import owner, plain, strides
+from modelscan.formats.onnx import owner, plain, scope, strides, types
+from modelscan.formats.onnx.context import Reading
 from modelscan.formats.onnx.owner import Owner
 from modelscan.formats.onnx.reader import read
 from modelscan.limits import DEFAULT
 from modelscan.source import Bytes, Folder
+from modelscan.wire import Wire
 from tests.hostile.exhibit import field, varint
 
 SHAPES = ((), (4,), (66,), (66, 1), (1, 66), (2, 3, 4), (128,), (130, 1), (0,))
@@ -90,6 +92,26 @@ def node(draw):
     return field(1, b"".join(fields))
 
 
+def declared(draw):
+    """A declared value as exporters write it, or of another kind of type, without one, with a note, or with fields that make it long."""
+    sizes = [draw.choice((b"", field(1, 4), field(1, 300), field(2, "N"), field(1, (1 << 64) - 1))) for _ in range(draw.randrange(4))]
+    shape = draw.choice((b"", field(2, b"".join(field(1, size) for size in sizes))))
+    kind = field(1, field(1, draw.choice((1, 7, 99))) + shape)
+    fields = [field(1, draw.choice((*NAMES, "x", "y" * 127))), field(2, kind)]
+    match draw.randrange(12):
+        case 0:
+            draw.shuffle(fields)
+        case 1:
+            fields[1] = field(2, field(4, field(1, kind)))
+        case 2:
+            fields.append(draw.choice((field(3, "doc"), field(4, field(1, "key") + field(2, "text")))))
+        case 3:
+            del fields[draw.randrange(2)]
+        case 4:
+            fields[1] = field(2, field(1, field(1, 1) + field(2, field(1, field(2, "N" * 250)))))
+    return field(13, b"".join(fields))
+
+
 def like(draw, one):
     """A node like another one, of other names, and now and then with a byte that makes it another node of the same size."""
     data = bytearray(one.replace(b"x", b"z").replace(b"w", draw.choice((b"w", b"v"))))
@@ -115,7 +137,7 @@ def repeated(draw, kind):
 
 
 def graph(draw, spoilt):
-    """A model of nothing but such nodes and tensors, some of their bytes changed; now and then a node among the tensors."""
+    """A model of nothing but such nodes, tensors and values, some of their bytes changed; now and then a node among the tensors."""
     drawn = [node(draw) for _ in range(15)]
     mixed = draw.random() < 0.5
     parts = [
@@ -124,6 +146,7 @@ def graph(draw, spoilt):
         *(one for _ in range(3) for one in repeated(draw, node)),
         *(tensor(draw) if draw.random() < 0.95 else node(draw) for _ in range(30 * mixed)),
         *(one for _ in range(3) for one in repeated(draw, tensor)),
+        *(declared(draw) if draw.random() < 0.95 else tensor(draw) for _ in range(20)),
     ]
     data = bytearray(b"".join(parts))
     for _ in range(spoilt):
@@ -142,6 +165,7 @@ def told(data, limits=DEFAULT):
         found.observations,
         found.graph.nodes,
         dict(found.graph.initializers),
+        found.graph.declared,
         sorted(map(repr, found.graph.contents.items())),
     )  # a NaN is not equal to itself
 
@@ -166,6 +190,9 @@ def test_the_short_ways_tell_what_the_thorough_way_tells(seed, monkeypatch):
     assert list(map(told, files, limits)) == short
     monkeypatch.setattr(plain, "tensor", lambda *_: None)
     assert list(map(told, files, limits)) == short
+    monkeypatch.setattr(scope, "plain_infos", lambda reading, start, *_: ([], start))
+    monkeypatch.setattr(types, "_short", lambda *_: None)
+    assert list(map(told, files, limits)) == short
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -176,7 +203,7 @@ def test_large_graphs_are_read_through_chunks(seed, monkeypatch):
     sizes = [draw.choice((1, 3, 100, 5_000, 100_000)) for _ in range(300)]
     stored = [field(5, field(1, size) + field(2, 3) + field(8, f"w{number}") + field(9, bytes(size))) for number, size in enumerate(sizes)]
     data = field(1, 8) + field(8, field(2, 17)) + field(7, b"".join((*nodes, *stored)))
-    found, _, made, named, _ = short = told(data)
+    found, _, made, named, *_ = short = told(data)
     assert len(made) == 9000
     assert [tensor.nbytes for tensor in found] == sizes
     assert list(named) == [f"w{number}" for number in range(300)]
@@ -191,7 +218,7 @@ def test_a_tensor_that_begins_like_one_before_it_is_not_taken_apart_again(monkey
     monkeypatch.setattr(plain, "_by_field", lambda *arguments: asked.append(1) or thorough(*arguments))
     one = field(1, 66) + field(1, 2) + field(2, 1)
     parts = [field(5, one + field(8, f"B{number}") + field(9, bytes(66 * 2 * 4))) for number in range(9)]
-    found, _, _, named, _ = told(field(1, 8) + field(8, field(2, 17)) + field(7, b"".join(parts)))
+    found, _, _, named, *_ = told(field(1, 8) + field(8, field(2, 17)) + field(7, b"".join(parts)))
     assert [(tensor.name, tensor.shape) for tensor in found] == [(f"B{number}", (66, 2)) for number in range(9)]
     assert len(named) == 9
     assert len(asked) == 9, "a first dimension whose bytes look like the name's tag is no head that is remembered"
@@ -210,7 +237,7 @@ def test_a_node_whose_fields_lie_as_those_of_one_before_it_is_not_taken_apart_ag
         field(1, field(1, f"x{number}") + field(1, "") + field(2, f"y{number}") + field(3, f"n{number}") + field(4, "Own") + setting)
         for number in range(10)
     ]
-    _, _, made, _, _ = told(field(1, 8) + field(8, field(2, 17)) + field(7, b"".join(nodes)))
+    _, _, made, *_ = told(field(1, 8) + field(8, field(2, 17)) + field(7, b"".join(nodes)))
     assert [(one.name, one.op, one.inputs, one.outputs) for one in made] == [
         (f"n{number}", "Own", (f"x{number}", ""), (f"y{number}",)) for number in range(10)
     ]
@@ -242,7 +269,7 @@ def test_what_repeats_is_read_at_once(block, monkeypatch):
         field(5, field(1, 2 + i % block) + field(2, 1) + field(8, f"w{i:04}") + field(9, bytes(4 * (2 + i % block)))) for i in range(3000)
     ]
     data = field(1, 8) + field(8, field(2, 17)) + field(7, b"".join((*nodes, *tensors)))
-    found, _, made, _, contents = told(data)
+    found, _, made, *_, contents = told(data)
     assert len(asked) < 200
     assert [(one.name, one.op, one.inputs, one.outputs, dict(one.attributes)) for one in made] == [
         (f"n{i:04}", "Op" + "x" * (i % block), (f"v{i:04}", f"w{i:04}"), (f"v{i + 1:04}",), {"axis": 1}) for i in range(3000)
@@ -266,3 +293,19 @@ def test_one_that_differs_by_any_byte_ends_what_is_read_at_once(monkeypatch):
     short = list(map(told, files))
     monkeypatch.setattr(strides, "_FIRST", 1 << 30)
     assert list(map(told, files)) == short
+
+
+def test_plain_values_end_where_one_has_a_type_that_is_looked_up_again():
+    """The place of a type that is no tensor's is remembered with its name, for inference needs it as it is written."""
+    tensor_type = field(1, field(1, 1) + field(2, field(1, field(1, 4))))
+    values = [field(13, field(1, name) + field(2, kind)) for name, kind in (("a", tensor_type), ("s", field(4, field(1, tensor_type))))]
+    data = values[0] * 3 + values[1] + values[0]
+    reading = Reading(Artifact("m.onnx", Bytes(data), Folder("."), ReadOptions()), Wire(data), DEFAULT)
+    start = len(values[0]) * 3
+    for _ in range(2):
+        found, position = types.plain_infos(reading, 0, len(data), 13 << 3 | 2, 100)
+        assert (len(found), found[0].shape, position) == (3, (4,), start)
+        assert types.plain_infos(reading, start, len(data), 13 << 3 | 2, 100) == ([], start)
+        assert types.value_info(reading, start + 2, start + len(values[1]), "").dtype == "sequence(float32)"
+    assert types.plain_infos(reading, 0, len(data), 13 << 3 | 2, 2)[1] == len(values[0]) * 2
+    assert types.plain_infos(reading, 0, start - 1, 13 << 3 | 2, 100)[1] == len(values[0]) * 2
