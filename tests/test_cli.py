@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import typer
 
 import modelscan
 from modelscan.errors import ConfigError
@@ -106,6 +107,17 @@ def test_exit_statuses(arguments, status):
     done = run(*arguments)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_only_the_option_asks_for_the_version(capsys):
+    """Another pairing of typer and click hands over an object for "not given": no scan may end as `--version` does, with 0."""
+    from modelscan.cli import _version
+
+    for absent in (False, None, object(), "UNSET"):
+        _version(absent)
+    assert not capsys.readouterr().out
+    with pytest.raises(typer.Exit):
+        _version(True)
 
 
 def test_a_misspelt_layer_gets_a_suggestion():

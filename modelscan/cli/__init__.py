@@ -52,8 +52,8 @@ app = typer.Typer(
 )
 
 
-def _version(value: bool) -> None:
-    if value:
+def _version(value: object) -> None:
+    if value is True:  # what another pairing of typer and click hands over for "not given" must never end a scan with 0
         from modelscan._version import __version__
 
         typer.echo(f"modelscan {__version__}")
