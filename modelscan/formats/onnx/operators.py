@@ -68,12 +68,23 @@ def _check_scope(reading: Reading, graph: Graph, opsets: Mapping[str, int], func
                 domains.add(node.domain)
                 _check_domain(reading, node.domain, opsets, place)
             if node.domain in STANDARD and not _known(node.op, node.domain, opsets.get(node.domain)):
-                version = f" {opsets[node.domain]}" if node.domain in opsets else ""
-                text = f"{node.op or 'an operator without name'} is none of {node.domain or 'ai.onnx'}{version}"
-                milder = Severity.MEDIUM if node.op in _RUNTIME or knows(node.op, node.domain) else None
+                text, milder = _unknown(node, opsets.get(node.domain))
                 reading.note("unknown-operator", text, layer=node.title(index), offset=node.offset, where=place, severity=milder)
             elif (problem := _misplaced(node, opsets)) is not None:
                 reading.note("unknown-operator", problem, layer=node.title(index), offset=node.offset, where=place)
+
+
+def _unknown(node: Node, version: int | None) -> tuple[str, Severity | None]:
+    """What is wrong with an operator that the registry does not have, and how grave it is if less than usual.
+
+    Of a version after its own the registry cannot tell: a good model must not fail because the package beside us is an older one.
+    """
+    text = f"{node.op or 'an operator without name'} is none of {node.domain or 'ai.onnx'}"
+    newest = newest_opset(node.domain)
+    if version is not None and version > newest > 0 and node.op:
+        return f"{text} {newest}, the newest that the installed onnx package knows; the model asks for {version}", Severity.MEDIUM
+    known = node.op in _RUNTIME or knows(node.op, node.domain)
+    return f"{text}{'' if version is None else f' {version}'}", Severity.MEDIUM if known else None
 
 
 def _misplaced(node: Node, opsets: Mapping[str, int]) -> str | None:

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, checker, helper, numpy_helper, parser
 
-from modelscan.formats.onnx import choices, contrib, operators
+from modelscan.formats.onnx import choices, contrib, native, operators
 from modelscan.graph import Node
 from modelscan.model import Model, Severity
 from tests.formats.onnx.onnx_models import info, ints, kinds, model, scan
@@ -203,6 +203,18 @@ def test_operators_that_a_domain_cannot_have() -> None:
     assert told("Relu", "vendor", True) == {}
     assert told("Relu", "vendor", False) == {"missing-opset": Severity.MEDIUM, "unknown-operator": None}
     assert told("Special", "vendor", False) == {"missing-opset": Severity.MEDIUM}
+
+
+@pytest.mark.parametrize("domain", ["", "ai.onnx.ml"])
+def test_what_an_older_package_cannot_know(domain: str) -> None:
+    """An operator of a version after the registry's is in doubt; of a version that the registry has, it is none."""
+    newest = native.newest_opset(domain)
+    for version, severity in ((newest, None), (newest + 1, Severity.MEDIUM)):
+        proto = model([NODE("Later", ["x"], ["y"], domain=domain)], [info("x", 3)], [info("y", 3)], domains=[domain] if domain else [])
+        next(one for one in proto.opset_import if one.domain == domain).version = version
+        found = {one.kind: one for one in scan(proto).observations}
+        assert found["unknown-operator"].severity == severity
+        assert (f"the model asks for {version}" in found["unknown-operator"].message) == (severity is not None)
 
 
 def test_the_operators_of_the_runtime() -> None:
