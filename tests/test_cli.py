@@ -120,6 +120,22 @@ def test_only_the_option_asks_for_the_version(capsys):
         _version(True)
 
 
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("inspct", "did you mean inspect?"),
+        (EXAMPLE, f"`modelscan inspect {EXAMPLE}` looks at it"),
+        (str(GOOD), f"`modelscan scan {GOOD}` looks at it"),
+        ("help", "`modelscan --help` lists them"),
+        ("frobnicate", "the commands are inspect, explain, scan, diff, rules, rule, verify"),
+    ],
+)
+def test_a_word_in_place_of_a_command_gets_what_was_meant(word, told):
+    done = run(word)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"modelscan: there is no command {word!r}; {told}\n"
+
+
 def test_a_misspelt_layer_gets_a_suggestion():
     assert "did you mean simple_rnn?" in run("explain", EXAMPLE, "simple_rn").stderr
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from modelscan.cli.common import interruptible
+from modelscan.cli.common import interruptible, usage_error
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 COMMANDS = {
@@ -39,6 +40,23 @@ class _Commands(TyperGroup):
             one.command(cmd_name)(interruptible(function))
             self.commands[cmd_name] = typer.main.get_command(one)
         return self.commands.get(cmd_name)
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> object:  # type: ignore[override]
+        """The command that the first argument names; where it names none, what may have been meant."""
+        if not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in COMMANDS:
+            usage_error(f"there is no command {args[0]!r}{_meant(args[0])}")
+        return super().resolve_command(ctx, args)
+
+
+def _meant(word: str) -> str:
+    """What somebody may have wanted who gave this in place of a command: another spelling, or a file to look at."""
+    from modelscan.tables import suggestion
+
+    if word == "help":
+        return "; `modelscan --help` lists them"
+    if os.path.lexists(word):
+        return f"; `modelscan {'scan' if os.path.isdir(word) else 'inspect'} {word}` looks at it"
+    return suggestion(word, COMMANDS) or f"; the commands are {', '.join(COMMANDS)}"
 
 
 app = typer.Typer(
