@@ -15,7 +15,7 @@ LEVELS = [
     {"source", "model", "versions", "tables"},
     {"series"},
     {"graph", "topology", "program", "ledger", "mlflow", "wire", "values", "settings"},
-    {"inline", "census", "repeats", "sums", "targets", "fingerprint"},
+    {"inline", "census", "repeats", "sums", "targets", "fingerprint", "failing"},
     {"formats", "layers", "accounting", "discover"},
     {"extend", "rules", "assemble", "valuecheck"},
     {"settingsfile"},

@@ -15,7 +15,7 @@ from modelscan.cli.common import Colour, emit, style_of, usage_error
 from modelscan.records import record
 
 if TYPE_CHECKING:
-    from modelscan.ledger import FindingReport, ModelReport, Report
+    from modelscan.ledger import ModelReport, Report
     from modelscan.report.jsonl import JsonLines
     from modelscan.settings import Thresholds
 
@@ -162,9 +162,6 @@ class Outputs:
             if one.format is not ScanFormat.JSONL:
                 self._write(one.path, self._text(one, whole))
 
-    def _fails(self, one: FindingReport) -> bool:
-        return self._fail_on.fails(one.code, one.severity)
-
     def _text(self, one: Output, report: Report) -> str:
         match one.format:
             case ScanFormat.JSON if self._document is not None:
@@ -176,20 +173,20 @@ class Outputs:
             case ScanFormat.JUNIT:
                 from modelscan.report.junit import junit
 
-                return junit(report, self._fails)
+                return junit(report, self._fail_on)
             case ScanFormat.MARKDOWN:
                 from modelscan.report.markdown import scan_markdown
 
-                return scan_markdown(report, self._fails)
+                return scan_markdown(report, self._fail_on)
             case ScanFormat.GITHUB:
                 from modelscan.report.github import github_annotations
 
-                return github_annotations(report, self._fails)
+                return github_annotations(report, self._fail_on)
             case _:
                 from modelscan.report.findings import scan_text
                 from modelscan.report.text import Style
 
-                return scan_text(report, style_of(self._colour) if one.path == STDOUT else Style(_FILE_COLUMNS), self._fails)
+                return scan_text(report, style_of(self._colour) if one.path == STDOUT else Style(_FILE_COLUMNS), self._fail_on)
 
     def _write(self, path: str, text: str) -> None:
         if path == STDOUT:

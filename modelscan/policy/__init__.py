@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelscan import rules
 from modelscan.errors import ConfigError
+from modelscan.failing import failing
 from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.model import Observation, Severity
 from modelscan.policy.paths import fits, word_fits
@@ -97,16 +98,7 @@ class Gate:
 
     def failing(self, report: Report) -> int:
         """How many findings fail the gate; an unreadable model that nobody accepted is one at least."""
-        return sum(self._failing(model) for model in report.models)
-
-    def _failing(self, model: ModelReport) -> int:
-        fail_on = self.settings.fail_on
-        grave = sum(one.suppressed is None and fail_on.fails(one.code, one.severity) for one in model.findings)
-        if grave or model.readable or fail_on.default is None:
-            return grave
-        accepted = any(one.suppressed is not None for one in model.findings)
-        left = any(one.suppressed is None and one.severity != Severity.INFO for one in model.findings)
-        return int(left or not accepted)
+        return sum(failing(model, self.settings.fail_on) for model in report.models)
 
     def _demanded(self, model: ModelReport) -> Iterator[FindingReport]:
         """What the budgets, requirements and models in production that apply to this model find."""

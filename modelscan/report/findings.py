@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
+from modelscan.failing import failing
 from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.model import Severity
 from modelscan.report.text import Style, escape, number, parameters, shorten, width
+from modelscan.settings import Thresholds
 
 _MOST = 50
 """Findings of one rule that are written out; the rest is counted."""
@@ -17,14 +19,14 @@ _LONGEST = 2000
 """Longest message or place; a name in a file may have 64 KiB, and its ends tell more than its middle."""
 
 
-def grave(one: FindingReport) -> bool:
-    """What fails the gate where nobody set another threshold: `high` and above."""
-    return Severity(one.severity).rank >= Severity.HIGH.rank
+DEFAULT_GATE = Thresholds()
+"""What fails where nobody set another threshold: `high` and above."""
 
 
-def gravity(model: ModelReport) -> int:
-    """The rank of the gravest finding that stands; -1 for a model of which nothing is told."""
-    return max((Severity(one.severity).rank for one in model.findings if one.suppressed is None), default=-1)
+def gravity(model: ModelReport, fail_on: Thresholds = DEFAULT_GATE) -> int:
+    """The rank of the gravest finding that stands, of an unreadable model that fails for want of any `high`; -1 where nothing is told."""
+    least = Severity.HIGH.rank if not model.readable and failing(model, fail_on) else -1
+    return max((Severity(one.severity).rank for one in model.findings if one.suppressed is None), default=least)
 
 
 def finding_lines(findings: Iterable[FindingReport], style: Style, indent: str = "  ") -> Iterator[str]:
@@ -77,16 +79,16 @@ def let_pass(report: Report) -> int:
     return sum(one.suppressed is not None for model in report.models for one in model.findings)
 
 
-def scan_text(report: Report, style: Style, fails: Callable[[FindingReport], bool] = grave) -> str:
+def scan_text(report: Report, style: Style, fail_on: Thresholds = DEFAULT_GATE) -> str:
     """The result of a scan: a line per file, the gravest first, its findings below it, the sums at the end."""
     lines: list[str] = []
-    ordered = sorted(report.models, key=lambda model: -gravity(model))
-    quiet = sum(gravity(model) <= 0 for model in ordered)
+    ordered = sorted(report.models, key=lambda model: -gravity(model, fail_on))
+    quiet = sum(gravity(model, fail_on) <= 0 for model in ordered)
     for model in ordered[: len(ordered) - max(0, quiet - _QUIET)]:
         shown = [one for one in model.findings if one.severity != Severity.INFO or one.suppressed is not None]
         if lines and (shown or lines[-1].startswith("    ")):
             lines.append("")
-        lines.append(_head(model, style, fails))
+        lines.append(_head(model, style, fail_on))
         lines.extend(finding_lines(shown, style, "    "))
     if quiet > _QUIET:
         lines.append(f"{style.paint('✓', 'green')} {number(quiet - _QUIET)} more models without findings above info")
@@ -97,22 +99,21 @@ def scan_text(report: Report, style: Style, fails: Callable[[FindingReport], boo
     sums = [f"{number(len(report.models))} model{'s' if len(report.models) != 1 else ''}"]
     sums += [f"{number(unreadable)} unreadable"] if unreadable else []
     sums += [f"{number(report.skipped)} other file{'s' if report.skipped != 1 else ''}"] if report.skipped else []
-    failing = sum(one.suppressed is None and fails(one) for model in report.models for one in model.findings)
-    stopped = f"{number(failing)} fail{'s' if failing == 1 else ''} the gate"
-    verdict = f" · {style.paint(stopped, 'bold')}" if failing else ""
+    stopping = sum(failing(model, fail_on) for model in report.models)
+    stopped = f"{number(stopping)} fail{'s' if stopping == 1 else ''} the gate"
+    verdict = f" · {style.paint(stopped, 'bold')}" if stopping else ""
     accepted = let_pass(report)
     counts = " · ".join(one for one in (counts, f"{number(accepted)} suppressed" if accepted else "") if one)
-    mark = style.paint("✗", "red") if failing or unreadable else style.paint("✓", "green")
+    mark = style.paint("✗", "red") if stopping else style.paint("✓", "green")
     lines += ["", f"{mark} {' · '.join(sums)} · {counts or style.paint('no findings', 'green')}{verdict}", *map(escape, report.notes)]
     return style.finish("\n".join(lines))
 
 
-def _head(model: ModelReport, style: Style, fails: Callable[[FindingReport], bool]) -> str:
+def _head(model: ModelReport, style: Style, fail_on: Thresholds) -> str:
     """A model's line: whether it passes, its path, what it is, how large, how many notes that are not written out."""
     standing = [one for one in model.findings if one.suppressed is None]
-    bad = not model.readable or any(map(fails, standing))
-    told = any(one.severity != Severity.INFO for one in standing)
-    mark = style.paint("✗", "red") if bad else style.paint("!", "yellow") if told else style.paint("✓", "green")
+    told = not model.readable or any(one.severity != Severity.INFO for one in standing)
+    mark = style.paint("✗", "red") if failing(model, fail_on) else style.paint("!", "yellow") if told else style.paint("✓", "green")
     notes = sum(one.severity == Severity.INFO for one in standing)
     parts = [model.format] if model.format else []
     parts.append(parameters(model.parameters.total) if model.readable else "unreadable")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 
+from modelscan.failing import failing
 from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.model import Severity, Verdict
-from modelscan.report.findings import grave, gravity, let_pass, place_of
+from modelscan.report.findings import DEFAULT_GATE, gravity, let_pass, place_of
 from modelscan.report.text import MARKS, escape, formula, number, outputs, share, shorten, size, tied
+from modelscan.settings import Thresholds
 
 _ROWS = 200
 _FINDINGS = 400
@@ -29,36 +31,40 @@ def ledger_markdown(report: ModelReport) -> str:
             cells = (outputs(layer), number(layer.parameters), part, f"{formula(layer)}{tied(layer)}")
             lines.append(f"| {name} | {' | '.join(map(_bar, cells))} | {MARKS[Verdict(layer.verdict)]} |")
         lines.append("")
-    lines += _findings([report])
+    told: set[str] = set()
+    for one in report.findings[:_FINDINGS]:
+        lines += _finding(one, told)
+    if len(report.findings) > _FINDINGS:
+        lines.append(f"- … and {number(len(report.findings) - _FINDINGS)} more; the JSON report has all")
     return "\n".join(lines).rstrip() + "\n"
 
 
-def scan_markdown(report: Report, fails: Callable[[FindingReport], bool] = grave) -> str:
+def scan_markdown(report: Report, fail_on: Thresholds = DEFAULT_GATE) -> str:
     """A verdict, a table of models (those with findings first), the findings of each, folded where they fail nothing.
 
     Bounded: a job summary may have 1 MiB, a comment 65,536 characters; what is left out is counted.
     """
-    failing = sum(one.suppressed is None and fails(one) for model in report.models for one in model.findings)
+    stopping = sum(failing(model, fail_on) for model in report.models)
     many = f"{number(len(report.models))} model{'' if len(report.models) == 1 else 's'}"
     unreadable = sum(not model.readable for model in report.models)
     counts = _counted(report.count(severity) for severity in Severity)
     sums = [many, *([f"{number(unreadable)} unreadable"] if unreadable else []), *([counts] if counts else [])]
     accepted = let_pass(report)
     sums += [f"{number(accepted)} suppressed"] if accepted else [] if counts else ["no findings"]
-    if failing:
-        sums.append(f"**{number(failing)} fail{'s' if failing == 1 else ''} the gate**")
-    lines = [f"## {'❌' if failing or unreadable else '✅'} modelscan", "", " · ".join(sums), ""]
-    ordered = sorted(report.models, key=lambda model: -gravity(model))
+    if stopping:
+        sums.append(f"**{number(stopping)} fail{'s' if stopping == 1 else ''} the gate**")
+    lines = [f"## {'❌' if stopping else '✅'} modelscan", "", " · ".join(sums), ""]
+    ordered = sorted(report.models, key=lambda model: -gravity(model, fail_on))
     if ordered:
         lines += ["| | Model | Format | Parameters | Size | Findings |", "|---|---|---|---:|---:|---|"]
-        lines += [_row(model, fails) for model in ordered[:_ROWS]]
+        lines += [_row(model, fail_on) for model in ordered[:_ROWS]]
         lines += [f"| | {number(len(ordered) - _ROWS)} more, without graver findings | | | | |"] if len(ordered) > _ROWS else []
         lines.append("")
     left = _FINDINGS
     for model in ordered:
         shown = [one for one in model.findings if one.severity != Severity.INFO and one.suppressed is None]
         if shown and left > 0:
-            lines += _section(model, shown[: min(left, _OF_A_MODEL)], len(shown), fails)
+            lines += _section(model, shown[: min(left, _OF_A_MODEL)], len(shown), fail_on)
             left -= min(len(shown), _OF_A_MODEL)
     if left <= 0:
         lines += [f"Only {number(_FINDINGS)} findings are shown; the JSON report has all.", ""]
@@ -72,36 +78,34 @@ def _counted(counts: Iterable[int]) -> str:
     return ", ".join(f"{number(count)} {severity}" for severity, count in zip(Severity, counts, strict=True) if count)
 
 
-def _row(model: ModelReport, fails: Callable[[FindingReport], bool]) -> str:
+def _row(model: ModelReport, fail_on: Thresholds) -> str:
     standing = [one for one in model.findings if one.suppressed is None]
-    bad = not model.readable or any(map(fails, standing))
-    mark = "❌" if bad else "⚠️" if any(one.severity != Severity.INFO for one in standing) else "✅"
+    told = not model.readable or any(one.severity != Severity.INFO for one in standing)
+    mark = "❌" if failing(model, fail_on) else "⚠️" if told else "✅"
     counts = _counted(sum(one.severity == severity for one in standing) for severity in Severity)
     total = number(model.parameters.total) if model.readable else "unreadable"
     cells = (mark, f"`{_bar(_code(shorten(model.path, _PATH)))}`", model.format or "?", total, size(model.file_bytes), counts or "none")
     return f"| {' | '.join(cells)} |"
 
 
-def _section(model: ModelReport, shown: list[FindingReport], count: int, fails: Callable[[FindingReport], bool]) -> list[str]:
+def _section(model: ModelReport, shown: list[FindingReport], count: int, fail_on: Thresholds) -> list[str]:
     """The findings of one model: open when one of them fails the gate; what to do is said once a rule."""
     many = f"{number(count)} finding{'' if count == 1 else 's'}"
-    is_open = " open" if any(map(fails, shown)) or not model.readable else ""
+    is_open = " open" if failing(model, fail_on) else ""
     lines = [f"<details{is_open}><summary><code>{_html(shorten(model.path, _PATH))}</code>: {many}</summary>", ""]
-    told = set()
+    told: set[str] = set()
     for one in shown:
-        said = shorten(one.message, _MESSAGE) + shorten(place_of(one), _PATH)
-        lines.append(f"- **{one.code}** {one.severity}: {_cell(said)}")
-        if one.help and one.code not in told:
-            lines.append(f"  <br>→ {_cell(one.help)}")
-        told.add(one.code)
+        lines += _finding(one, told)
     if count > len(shown):
         lines.append(f"- … and {number(count - len(shown))} more")
     return [*lines, "", "</details>", ""]
 
 
 def _summary(report: ModelReport) -> str:
+    if not report.readable:
+        return "**unreadable**" + (f" · {size(report.file_bytes)}" if report.file_bytes is not None else "")
     found = report.parameters
-    parts = [f"**{number(found.total)}** parameters", size(report.weight_bytes)]
+    parts = [f"**{number(found.total)}** parameter{'' if found.total == 1 else 's'}", size(report.weight_bytes)]
     if found.trainable is not None:
         parts += [f"trainable {number(found.trainable)}", f"non-trainable {number(found.non_trainable)}"]
     if found.stored:
@@ -109,15 +113,15 @@ def _summary(report: ModelReport) -> str:
     return " · ".join(parts)
 
 
-def _findings(models: Iterable[ModelReport]) -> list[str]:
-    lines = []
-    for model in models:
-        for one in model.findings:
-            if one.severity != Severity.INFO and one.suppressed is None:
-                lines.append(f"- **{one.code} {one.severity}** `{_code(model.path)}`: {_cell(one.message)}")
-                if one.help:
-                    lines.append(f"  {_cell(one.help)}")
-    return lines
+def _finding(one: FindingReport, told: set[str]) -> Iterator[str]:
+    """A finding with its place; why it may pass, or what to do, which is said once a rule."""
+    said = shorten(one.message, _MESSAGE) + shorten(place_of(one), _PATH)
+    yield f"- **{one.code}** {one.severity}: {_cell(said)}"
+    if one.suppressed is not None:
+        yield f"  <br>suppressed: {_cell(one.suppressed)}"
+    elif one.help and one.code not in told:
+        yield f"  <br>→ {_cell(one.help)}"
+        told.add(one.code)
 
 
 def _html(text: str) -> str:

@@ -128,11 +128,11 @@ def as_text(report: ModelReport) -> str:
 def render(report: ModelReport, style: Style, view: View | None = None) -> str:
     """The ledger: title, layers, totals, what is explained, findings."""
     view = view or View()
-    lines = [_title(report, style), ""]
+    lines = [_title(report, style)]
     if report.layers:
-        lines += [*_table(report, style, view), ""]
+        lines += ["", *_table(report, style, view)]
     if report.readable:
-        lines += [*_totals(report, style), *_conclusion(report, style)]
+        lines += ["", *_totals(report, style), *_conclusion(report, style)]
     if view.findings and report.findings:
         lines += ["", *finding_lines(report.findings, style)]
     return style.finish("\n".join(map(str.rstrip, lines)))

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from modelscan.failing import failing
 from modelscan.ledger import FindingReport, LayerReport, ModelReport, Parameters, Report
 from modelscan.model import Severity
 from modelscan.report.github import github_annotations
@@ -20,6 +21,7 @@ from modelscan.report.table import as_text, render
 from modelscan.report.text import Style, parameters
 from modelscan.rules import all_rules
 from modelscan.scan import scan
+from modelscan.settings import Thresholds
 from tests.report.machine import ANNOTATION, ROOT, all_texts, check_all
 
 EVIL = [
@@ -166,13 +168,43 @@ def test_junit_fails_what_fails_the_gate():
     }
     assert suite.find("testcase/failure").get("message") == "one (and 1 more)"
     assert suite.find("testcase/skipped").get("message") == "why"
-    suite = ElementTree.fromstring(junit(report, lambda one: one.severity == "low").encode())[0]
+    suite = ElementTree.fromstring(junit(report, Thresholds(Severity.LOW, {"PAR": None})).encode())[0]
     assert suite.find("testcase/failure").get("message") == "note"
 
 
 def test_junit_has_an_error_for_an_unreadable_model_whose_finding_fails_nothing():
     suite = ElementTree.fromstring(junit(Report((model("m", finding("x", severity="low"), readable=False),))).encode())[0]
     assert suite.get("errors") == "1"
+
+
+LENIENT, NEVER = Thresholds(Severity.CRITICAL), Thresholds(None)
+UNREADABLE = {
+    "fails by its finding": ((finding("x"),), Thresholds(), 1),
+    "fails although its finding is below the threshold": ((finding("x"),), LENIENT, 1),
+    "fails although its rule is ignored": ((), Thresholds(), 1),
+    "is accepted": ((finding("x", suppressed="known"),), Thresholds(), 0),
+    "fails nothing, as nothing does": ((finding("x"),), NEVER, 0),
+    "fails nothing, and nothing is told of it": ((), NEVER, 0),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_every_report_of_an_unreadable_model_says_what_the_exit_status_says(case):
+    """A CI server stops at an error in JUnit, whatever the command exited with; and a gate that fails has to say where."""
+    findings, fail_on, count = UNREADABLE[case]
+    report = Report((*(model(f"good_{i}.onnx") for i in range(60)), model("bad.onnx", *findings, readable=False)))
+    assert sum(failing(one, fail_on) for one in report.models) == count
+    texts = all_texts(report, fail_on)
+    heads = [line for line in texts["table"].splitlines() if line[:2] in ("✗ ", "! ", "✓ ")]
+    assert heads[0].startswith("✗ bad.onnx") == bool(count)
+    assert heads[-1].startswith("✗" if count else "✓")
+    assert ("1 fails the gate" in heads[-1]) == bool(count)
+    assert texts["markdown"].startswith(f"## {'❌' if count else '✅'} modelscan")
+    assert ("1 fails the gate" in texts["markdown"]) == bool(count)
+    suites = ElementTree.fromstring(texts["junit"].encode())
+    assert int(suites.get("failures")) + int(suites.get("errors")) == count
+    assert suites[-1].find("testcase") is not None
+    assert len(re.findall("^::error file=bad.onnx,", texts["github"], re.MULTILINE)) == count
 
 
 def test_annotations_are_sorted_by_gravity_and_unescape_to_what_was_said():
@@ -188,6 +220,25 @@ def test_markdown_says_the_verdict_first_and_the_worst_model_before_the_others()
     assert text.startswith("## ❌ modelscan\n\n2 models · 1 high · **1 fails the gate**\n")
     assert text.index("| ❌ | `bad.onnx`") < text.index("| ✅ | `good.onnx`")
     assert scan_markdown(Report((model(),))).startswith("## ✅ modelscan\n\n1 model · no findings\n")
+
+
+def test_the_ledger_of_what_cannot_be_read():
+    """Nothing is counted of it: its size is the file's, and no line is left for a table that is not there."""
+    bad = replace(model("bad.onnx", finding("x", where="byte 3"), readable=False), layers=())
+    assert (
+        ledger_markdown(bad)
+        == "### `bad.onnx`\n\n**unreadable** · 100 B\n\n- **PAR001** high: x (at byte 3)\n  <br>→ save the model again\n"
+    )
+    assert as_text(bad).splitlines()[:3] == ["bad.onnx · onnx · 100 B", "", "  PAR001 high  x (at byte 3)"]
+
+
+def test_the_ledger_in_markdown_has_every_finding():
+    found = [finding("note", "SEC108", "info"), finding("x", suppressed="why"), *(finding(f"one {i}") for i in range(500))]
+    text = ledger_markdown(model("m.onnx", *found))
+    assert "- **SEC108** info: note\n" in text
+    assert "\n  <br>suppressed: why\n" in text
+    assert text.count("<br>→ save the model again") == 2
+    assert text.endswith("- … and 102 more; the JSON report has all\n")
 
 
 def test_markdown_stays_within_a_job_summary():
