@@ -28,9 +28,10 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
 )
 """Offset, bytes and name, from the formats' own specifications."""
 _WRAPPERS: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"\x1f\x8b\x08", "a gzip-compressed file; unpack it and scan what is inside"),
-    (257, b"ustar", "a tar archive; unpack it and scan what is inside"),
-    (0, b"MZ", "a Windows executable"),
+    (0, b"\x1f\x8b\x08", "a gzip-compressed file in which no SavedModel was found; unpack it and scan what is inside"),
+    (257, b"ustar", "a tar archive in which no SavedModel was found; unpack it and scan what is inside"),
+    (0, b"PK\x03\x04", "a zip archive in which neither a Keras model nor a SavedModel was found; unpack it and scan what is inside"),
+    (0, b"MZ", "a Windows executable, not a format that modelscan reads"),
 )
 """Looked for after no format has recognised the file: too short to be sure, or legal around a model."""
 
@@ -76,7 +77,7 @@ def name_text(artifact: Artifact) -> None:
         raise UnreadableFile("pickle-file", "a compressed Python pickle (joblib); it runs code when loaded and was not unpickled")
     for offset, signature, name in _WRAPPERS:
         if head[offset : offset + len(signature)] == signature:
-            raise UnreadableFile("foreign-format", f"{name}, not a format that modelscan reads")
+            raise UnreadableFile("foreign-format", name)
     if head.translate(None, _TEXT) or head.startswith(b"\x89"):
         return
     try:
