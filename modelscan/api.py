@@ -81,5 +81,7 @@ def scan(
 
         gate = Gate(settings)
         values, jobs = values or settings.values, jobs or settings.jobs
-    report = run([os.fspath(path) for path in named], options=ReadOptions(values=values), limits=limits, jobs=jobs, isolate=isolate)
+    options = ReadOptions(values=values)
+    excluded = gate.excludes if gate is not None and gate.settings.exclude else None
+    report = run([os.fspath(path) for path in named], options=options, limits=limits, jobs=jobs, isolate=isolate, excluded=excluded)
     return report if gate is None else gate.apply(report)

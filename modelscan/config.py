@@ -21,6 +21,7 @@ DEFAULTS: Mapping[str, Any] = {
     "against": None,
     "baseline": None,
     "budget": {},
+    "exclude": [],
     "fail-on": "high",
     "ignore": [],
     "jobs": None,

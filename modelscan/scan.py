@@ -47,6 +47,7 @@ def scan(
     jobs: int | None = None,
     isolate: bool = True,
     progress: Progress | None = None,
+    excluded: Callable[[str], bool] | None = None,
 ) -> Report:
     """The report on files, folders and patterns.
 
@@ -57,11 +58,12 @@ def scan(
         jobs: child processes at once; one per processor when None.
         isolate: whether to read in child processes at all.
         progress: called with the number done, the number of all, and the path.
+        excluded: whether the search of folders and patterns passes a path over.
 
     Raises:
         ConfigError: a path does not exist, or there is nothing to scan.
     """
-    running = begin(paths, options=options, limits=limits, jobs=jobs, isolate=isolate, progress=progress)
+    running = begin(paths, options=options, limits=limits, jobs=jobs, isolate=isolate, progress=progress, excluded=excluded)
     return Report(tuple(running.models), skipped=running.skipped, notes=running.notes)
 
 
@@ -74,9 +76,10 @@ def begin(
     isolate: bool = True,
     progress: Progress | None = None,
     brief: bool = False,
+    excluded: Callable[[str], bool] | None = None,
 ) -> Running:
     """The same, model by model; `brief` for the findings and sums alone. Raises `ConfigError` at once, before any model is read."""
-    found = discover(paths, limits)
+    found = discover(paths, limits, excluded)
     _complain(found)
 
     def models() -> Iterator[ModelReport]:
@@ -160,6 +163,9 @@ def _notes(found: Discovery, isolate: bool) -> Iterator[str]:
 
 def _left_out(found: Discovery) -> Iterator[str]:
     """What of the named paths was not looked at."""
+    if found.excluded:
+        which = f"{found.excluded:,} files or folders are" if found.excluded > 1 else "a file or folder is"
+        yield f"{which} excluded by the settings; what is there was not read"
     if found.outside:
         which = f"{found.outside:,} links lead" if found.outside > 1 else "a link leads"
         yield f"{which} out of the searched folders; what is there was not read"

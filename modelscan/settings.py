@@ -124,6 +124,8 @@ class Settings:
     select: tuple[str, ...] = ()
     """Codes, beginnings of codes or names of the rules that count; all when empty."""
     ignore: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    """Patterns of files and folders that a search passes over."""
     per_file_ignores: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     suppressions: tuple[Suppression, ...] = ()
     demands: tuple[Demands, ...] = ()

@@ -38,6 +38,7 @@ def settings_of(data: Mapping[str, Any], origins: Mapping[str, str], *, root: st
         fail_on=_thresholds(top),
         select=_rules(top, "select"),
         ignore=_rules(top, "ignore"),
+        exclude=top.texts("exclude"),
         per_file_ignores=_per_file(top),
         suppressions=tuple(_suppression(one) for one in top.tables("suppressions") or ()),
         demands=_all_demands(top),

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import modelscan
 from modelscan import inspect
+from modelscan.config import load
 from modelscan.discover import discover
 from modelscan.discover.content import is_model
 from modelscan.errors import ConfigError, LimitExceeded
@@ -352,6 +354,35 @@ def test_special_files_are_reported_and_never_opened(tmp_path):
 def test_a_dangling_link_is_reported(tmp_path):
     (tmp_path / "gone.onnx").symlink_to("nowhere.onnx")
     assert scan([str(tmp_path)]).models[0].findings[0].name == "unreadable-file"
+
+
+def test_what_is_excluded_is_passed_over_and_told(tmp_path, monkeypatch):
+    """The patterns are those of the settings; a path that is named itself is always read."""
+    for name in ("a.onnx", "deep/b.onnx", "deep/vendor/c.onnx", "vendor/d.onnx", "saved/variables/e.onnx"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        onnx(tmp_path / name)
+    (tmp_path / "deep" / "outside").symlink_to("/", target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+
+    def left(*patterns, paths=(".",)):
+        settings = load({"exclude": list(patterns)}, isolated=True, environment={})
+        report = modelscan.scan(list(paths), settings=settings)
+        return sorted(os.path.normpath(one.path) for one in report.models), report.notes
+
+    everything = ["a.onnx", "deep/b.onnx", "deep/vendor/c.onnx", "saved/variables/e.onnx", "vendor/d.onnx"]
+    outside = "a link leads out of the searched folders; what is there was not read"
+    assert left("nothing", "b") == (everything, (outside,))
+    told = "2 files or folders are excluded by the settings; what is there was not read"
+    one = "a file or folder is excluded by the settings; what is there was not read"
+    assert left("vendor") == (["a.onnx", "deep/b.onnx", "saved/variables/e.onnx"], (told, outside))
+    assert left("vendor/") == (everything[:-1], (one, outside))
+    assert left("./deep/*.onnx")[0] == [everything[0], *everything[2:]]
+    assert left("deep") == (["a.onnx", "saved/variables/e.onnx", "vendor/d.onnx"], (one,))
+    assert left("outside") == (everything, (one,))
+    assert left("vendor", paths=["**/*.onnx"]) == (["a.onnx", "deep/b.onnx", "saved/variables/e.onnx"], (told, outside))
+    assert left("vendor", "*.onnx", paths=["vendor/d.onnx"]) == (["vendor/d.onnx"], ())
+    with pytest.raises(ConfigError, match="nothing to scan; 2 files or folders are excluded by the settings"):
+        left("*", paths=["deep/vendor", "vendor"])
 
 
 def test_nothing_to_scan_is_an_error(tmp_path):

@@ -17,6 +17,10 @@ SelectOption = Annotated[
     list[str] | None, typer.Option("--select", metavar="RULES", help="Only these rules: codes, beginnings of codes, names; repeatable.")
 ]
 IgnoreOption = Annotated[list[str] | None, typer.Option("--ignore", metavar="RULES", help="Not these rules; repeatable.")]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", metavar="PATTERN", help="Pass over these files and folders when searching; repeatable."),
+]
 FailOnOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -44,6 +48,7 @@ def overrides_of(
     *,
     select: Iterable[str] | None = None,
     ignore: Iterable[str] | None = None,
+    exclude: Iterable[str] | None = None,
     fail_on: Iterable[str] | None = None,
     baseline: str | None = None,
     against: str | None = None,
@@ -58,6 +63,7 @@ def overrides_of(
     given: dict[str, Any] = {
         "select": _words(select),
         "ignore": _words(ignore),
+        "exclude": list(exclude) if exclude else None,
         "fail-on": config.thresholds_of(_words(fail_on) or [], "--fail-on") or None,
         "baseline": baseline,
         "against": against,

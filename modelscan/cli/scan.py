@@ -13,6 +13,7 @@ from modelscan.cli.gate import (
     AgainstOption,
     BaselineOption,
     BudgetOption,
+    ExcludeOption,
     FailOnOption,
     IgnoreOption,
     IsolatedOption,
@@ -45,6 +46,7 @@ def scan(
     fail_on: FailOnOption = None,
     select: SelectOption = None,
     ignore: IgnoreOption = None,
+    exclude: ExcludeOption = None,
     baseline: BaselineOption = None,
     write_baseline: WriteBaselineOption = None,
     against: AgainstOption = None,
@@ -64,6 +66,7 @@ def scan(
         overrides = overrides_of(
             select=select,
             ignore=ignore,
+            exclude=exclude,
             fail_on=fail_on,
             baseline=baseline,
             against=against,
@@ -111,7 +114,9 @@ def _judged(paths: Iterable[str], gate: Gate, outputs: Outputs, write_baseline: 
     settings = gate.settings
     with progress_bar(progress_wanted(outputs)) as progress:
         brief = outputs.brief and not settings.demands
-        running = begin(paths, options=ReadOptions(values=settings.values), jobs=settings.jobs, progress=progress, brief=brief)
+        options = ReadOptions(values=settings.values)
+        excluded = gate.excludes if settings.exclude else None
+        running = begin(paths, options=options, jobs=settings.jobs, progress=progress, brief=brief, excluded=excluded)
         refuse_overwriting(outputs.paths, "-o", _read_from(gate, running.targets, baseline=True))
         if write_baseline is not None:
             refuse_overwriting([write_baseline], "--write-baseline", _read_from(gate, running.targets, baseline=False))

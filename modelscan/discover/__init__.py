@@ -10,7 +10,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from modelscan import mlflow
@@ -36,6 +36,8 @@ class Discovery:
     """Files of searched folders that are no models."""
     outside: int = 0
     """Links that lead out of a searched folder."""
+    excluded: int = 0
+    """Files and folders that the settings leave out of the search."""
     missing: tuple[str, ...] = ()
     """Named paths that do not exist and match nothing."""
     barren: list[str] = field(default_factory=list)
@@ -44,9 +46,9 @@ class Discovery:
     """`MLmodel` files that could not be followed, or not all the way, each with the reason."""
 
 
-def discover(paths: Iterable[str], limits: Limits = DEFAULT) -> Discovery:
-    """The models among files, folders and glob patterns, each once."""
-    search = _Search(limits)
+def discover(paths: Iterable[str], limits: Limits = DEFAULT, excluded: Callable[[str], bool] | None = None) -> Discovery:
+    """The models among files, folders and glob patterns, each once; what is `excluded` only where it is named itself."""
+    search = _Search(limits, excluded)
     result = search.result
     found: dict[str, str] = {}
     missing: list[str] = []
@@ -74,8 +76,9 @@ def is_saved_model(folder: str) -> bool:
 class _Search:
     """What is known while the paths are gone through."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, excluded: Callable[[str], bool] | None = None) -> None:
         self.limits = limits
+        self.excluded = excluded
         self.result = Discovery()
         self.links = Links()
         self._folders: dict[str, str] = {}
@@ -99,6 +102,8 @@ class _Search:
     def _matched(self, matches: Iterable[Match]) -> Iterator[str]:
         """The targets of a pattern's matches. A hidden file is not meant as surely as another: what it holds decides."""
         for one in matches:
+            if any(self._passes_over(path) for path in _down_to(one.path, one.base)):
+                continue
             if os.path.isdir(one.path):
                 yield from self._below(one.path)
             elif self._leads_out(one.path, real_path(one.base or os.curdir)):
@@ -126,6 +131,9 @@ class _Search:
                 yield base
                 folders, links = ([name for name in one if name not in _PARTS] for one in (folders, links))
                 names = [name for name in names if not name.endswith((".pb", ".pbtxt", ".cpb"))]
+            folders, links, names = (
+                [name for name in one if not self._passes_over(os.path.join(base, name))] for one in (folders, links, names)
+            )
             for name in links:
                 self.links.leave(os.path.join(base, name))
             if mlflow.NAME in names:
@@ -163,10 +171,17 @@ class _Search:
             real = real_path(path)
             if real is None or real_root is None or not _inside(real, real_root):
                 leading_out.append(os.path.relpath(path, base))
-            else:
+            elif not self._passes_over(path):
                 yield path
         if leading_out:
             self.result.unclear.append(f"{place}: {leading_out[0]!r} leads out of the folder; what is there was not read")
+
+    def _passes_over(self, path: str) -> bool:
+        """Whether the settings leave it out; it is counted."""
+        if self.excluded is None or not self.excluded(path):
+            return False
+        self.result.excluded += 1
+        return True
 
     @staticmethod
     def _leads_out(path: str, real_root: str | None) -> bool:
@@ -175,6 +190,14 @@ class _Search:
             return False
         real = real_path(path)
         return real is None or real_root is None or not _inside(real, real_root)
+
+
+def _down_to(path: str, base: str) -> Iterator[str]:
+    """The folders below the base on the way to a path, from the outermost on, and the path itself."""
+    for end in range(len(base) + 1, len(path)):
+        if path[end] == "/":
+            yield path[:end]
+    yield path
 
 
 def is_there(path: str) -> bool:

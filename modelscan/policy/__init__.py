@@ -14,7 +14,7 @@ from modelscan.errors import ConfigError
 from modelscan.failing import failing
 from modelscan.ledger import FindingReport, ModelReport, Report
 from modelscan.model import Observation, Severity
-from modelscan.policy.paths import fits, word_fits
+from modelscan.policy.paths import fits, names, word_fits
 from modelscan.rules import Subject
 from modelscan.settings import Settings, Suppression, most_specific, selector_fits
 
@@ -71,6 +71,10 @@ class Gate:
         """Where a key comes from, for a message, if that is a file: an option or a variable names itself."""
         source = self.settings.source
         return f"{source}: " if source is not None and self.settings.origins.get(key, source) == source else ""
+
+    def excludes(self, path: str) -> bool:
+        """Whether a search passes this file or folder over."""
+        return any(names(pattern, path, self.settings.root) for pattern in self.settings.exclude)
 
     def apply(self, report: Report, *, one_of_many: bool = False) -> Report:
         """The report as the policy sees it: all models judged, what was let pass counted.

@@ -29,6 +29,15 @@ def fits(pattern: str, model: ModelReport, root: str) -> bool:
     return _expression(pattern).fullmatch(where) is not None
 
 
+def names(pattern: str, path: str, root: str) -> bool:
+    """Whether a pattern names this file or folder itself; one without `/` by its name, wherever it lies."""
+    where = place(path, root)
+    pattern = pattern.removeprefix("./")
+    if "/" not in pattern and pattern != "**":
+        where = where.rpartition("/")[2]
+    return _expression(pattern.rstrip("/")).fullmatch(where) is not None
+
+
 def word_fits(pattern: str, word: str) -> bool:
     """Whether a pattern (`*`, `?`, `[…]`) names a layer, an operator or a type; `*` crosses every separator."""
     return _expression(pattern, True).fullmatch(word) is not None
