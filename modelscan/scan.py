@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 
-from modelscan.discover import Discovery, discover
+from modelscan.discover import Discovery, absent, discover
 from modelscan.errors import ConfigError
 from modelscan.formats import ReadOptions
 from modelscan.ledger import ModelReport, Report
@@ -184,7 +184,7 @@ def _first(paths: list[str]) -> str:
 
 def _complain(found: Discovery) -> None:
     if found.missing:
-        raise ConfigError(f"{_first(list(found.missing))}: no such file or folder")
+        raise ConfigError(absent(found.missing[0]) if len(found.missing) == 1 else f"{_first(list(found.missing))}: no such file or folder")
     if not found.targets:
         why = f"nothing to scan: none of {found.skipped:,} files is a model" if found.skipped else "nothing to scan"
         raise ConfigError("; ".join((why, *_left_out(found))))

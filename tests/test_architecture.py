@@ -34,6 +34,7 @@ LEVELS = [
 LEVEL = {room: index for index, rooms in enumerate(LEVELS) for room in rooms}
 ALLOWED_UP = {
     ("ledger", "report"): "`__str__` and `_repr_html_` of the plain data, imported when they are called",
+    ("diff", "report"): "`__str__` of the plain data, imported when it is called",
     ("discover", "formats"): "the registry of suffixes",
     ("", "api"): "the public names, imported when they are used",
 }

@@ -136,6 +136,25 @@ def test_a_word_in_place_of_a_command_gets_what_was_meant(word, told):
     assert done.stderr == f"modelscan: there is no command {word!r}; {told}\n"
 
 
+@pytest.mark.parametrize("command", [("inspect",), ("explain",), ("scan",), ("verify",), ("diff", EXAMPLE), ("scan", EXAMPLE, "--against")])
+def test_a_checkpoint_named_as_tensorflow_names_it(command):
+    """`tf.train.load_checkpoint` takes the beginning of the names; the shard beside it is no way in either."""
+    prefix = ROOT / "fixtures" / "saved_model" / "keras_2_checkpoint" / "weights"
+    done = run(*command, prefix)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{prefix}: no such file or folder; did you mean {prefix}.index?" in done.stderr
+    shard = modelscan.inspect(f"{prefix}.data-00000-of-00001")
+    assert shard.findings[0].message == "a shard of a checkpoint, which is read by its index: weights.index"
+
+
+def test_standard_input_is_no_model():
+    assert run("scan", "-").stderr.startswith("modelscan: -: standard input is not read")
+
+
+def test_a_folder_of_models_is_no_model():
+    assert modelscan.inspect(GOOD).findings[0].message == "a folder that is no SavedModel"
+
+
 def test_a_misspelt_layer_gets_a_suggestion():
     assert "did you mean simple_rnn?" in run("explain", EXAMPLE, "simple_rn").stderr
 

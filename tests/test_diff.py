@@ -159,3 +159,10 @@ def test_paths_of_any_kind_and_told_once():
 
 def test_the_library():
     assert modelscan.diff(str(GOOD / "simple_rnn.keras"), str(GOOD / "simple_rnn.keras")).same
+
+
+def test_it_prints_as_the_command_does():
+    found = modelscan.diff(GOOD / "simple_rnn.h5", FIXTURES / "bad" / "edited_units.h5")
+    assert "~ simple_rnn (SimpleRNN)  units: 128 → 64" in str(found)
+    assert "parameters     19,082 → 5,450" in found._repr_html_()
+    assert "<script>" not in modelscan.diff("<script>", "b")._repr_html_()

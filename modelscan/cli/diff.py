@@ -37,12 +37,13 @@ def diff(
     Exit status 0: no difference; 1: a difference, or one of them cannot be read; 2: wrong usage.
     """
     from modelscan.diff import diff_isolated
+    from modelscan.discover import absent
     from modelscan.formats import ReadOptions
     from modelscan.policy.choice import Choice
 
     for path in (before, after):
         if not os.path.lexists(path):
-            usage_error(f"{path}: no such file or folder")
+            usage_error(absent(path))
     with usage_errors():
         Choice({}, config, isolated).settings()  # for the formulas of custom layers
         found = diff_isolated(before, after, ReadOptions(dims=dims_of(dim or ()), inputs=inputs_of(input or ()), values=values))

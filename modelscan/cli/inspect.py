@@ -118,11 +118,11 @@ def explain(
 
 def _show(path: str, options: ReadOptions, showing: Showing, gate: Gate | None, choice: Choice | None) -> NoReturn:
     """Read one file and show it, both in a child process with limits; exit with its status. Arguments as for `showing.show`."""
-    from modelscan.discover import is_saved_model, is_there
+    from modelscan.discover import absent, is_saved_model, is_there
     from modelscan.showing import show
 
     if not is_there(path):
-        usage_error(f"{path}: no such file or folder")
+        usage_error(absent(path))
     if os.path.isdir(path) and not is_saved_model(path) and os.access(path, os.R_OK | os.X_OK):
         usage_error(f"{path} is a folder and no SavedModel; `modelscan scan` searches folders")
     if options.config is not None and not os.path.isfile(options.config):

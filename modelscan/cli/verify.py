@@ -31,12 +31,13 @@ def verify(
 
     Exit status 0: all agree; 1: a difference, or the framework does not load the file; 2: wrong usage, or the framework is not installed.
     """
+    from modelscan.discover import absent
     from modelscan.limits import GIB
     from modelscan.verify import Oracle
     from modelscan.verify import verify as compare
 
     if not os.path.lexists(file):
-        usage_error(f"{file}: no such file or folder")
+        usage_error(absent(file))
     with Oracle(seconds=seconds, memory=memory * GIB) as oracle:
         found = compare(file, oracle=oracle, allow_unsafe=allow_unsafe)
     if format is VerifyFormat.JSON:

@@ -66,6 +66,17 @@ class Diff(Plain):
         plain["totals"] = {key: tuple(value) for key, value in data["totals"].items()}
         return cls(**plain)
 
+    def __str__(self) -> str:
+        from modelscan.report.difference import difference_text
+        from modelscan.report.text import Style
+
+        return difference_text(self, Style(columns=110))
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(str(self))}</pre>"
+
     def to_json(self) -> dict[str, Any]:
         """The JSON document of `modelscan diff --format json`: the data with the version of its schema and of the tool."""
         from modelscan._version import __version__

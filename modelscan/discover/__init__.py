@@ -192,6 +192,14 @@ class _Search:
         return real is None or real_root is None or not _inside(real, real_root)
 
 
+def absent(path: str) -> str:
+    """What to say of a path that does not exist. TensorFlow names a checkpoint by the beginning of its files' names; we by its index."""
+    if path == "-":
+        return "-: standard input is not read, as a model is read in many places; save it to a file"
+    told = f"{path}: no such file or folder"
+    return f"{told}; did you mean {path}.index?" if os.path.isfile(f"{path}.index") else told
+
+
 def _down_to(path: str, base: str) -> Iterator[str]:
     """The folders below the base on the way to a path, from the outermost on, and the path itself."""
     for end in range(len(base) + 1, len(path)):

@@ -7,6 +7,7 @@ when a file of it is read.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import field, replace
 from importlib import import_module
@@ -20,6 +21,7 @@ from modelscan.records import record
 from modelscan.source import Folder, LocalFile, Source, Tree, check_listable, parent_folder
 
 HEAD_BYTES = 4096
+_SHARD = re.compile(r"\.data-\d{5}-of-\d{5}$")
 
 
 @record(frozen=True, slots=True)
@@ -148,6 +150,10 @@ def identify(artifact: Artifact) -> Format:
     for one in sorted(FORMATS, key=lambda candidate: not name.endswith(candidate.suffixes)):
         if (artifact.source is None) <= one.folder and one.detect(artifact):
             return one
-    if artifact.source is not None:
-        name_text(artifact)
+    if artifact.source is None:
+        raise UnreadableFile("unknown-format", "a folder that is no SavedModel")
+    name_text(artifact)
+    index = _SHARD.sub(".index", artifact.name)
+    if index != artifact.name:
+        raise UnreadableFile("unknown-format", f"a shard of a checkpoint, which is read by its index: {index}")
     raise UnreadableFile("unknown-format", "neither ONNX, Keras, HDF5, SavedModel, checkpoint nor GraphDef")

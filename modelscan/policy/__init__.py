@@ -10,6 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from modelscan import rules
+from modelscan.discover import absent
 from modelscan.errors import ConfigError
 from modelscan.failing import failing
 from modelscan.ledger import FindingReport, ModelReport, Report
@@ -245,7 +246,7 @@ def _production(path: str, origin: str = "") -> ModelReport:
     from modelscan.scan import examine_all
 
     if not os.path.lexists(path):
-        raise ConfigError(f"{origin}against: {path}: no such file or folder")
+        raise ConfigError(f"{origin}against: {absent(path)}")
     found = next(examine_all([path], ReadOptions(), jobs=1))
     if not found.readable:
         reason = found.findings[0].message if found.findings else "unreadable"
