@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,12 @@ def test_the_map_in_contributing_names_every_module():
     named = set(re.findall(r"^\s*`([\w/.]+)`", block, re.MULTILINE))
     real = {str(path.relative_to(PACKAGE)) for path in modules()}
     assert named == real, f"missing {sorted(real - named)}, gone {sorted(named - real)}"
+
+
+def test_the_source_distribution_has_what_its_tests_read():
+    """Whoever packages it for a distribution runs the tests from there."""
+    included = {*tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]}
+    named = {name for path in (ROOT / "tests").rglob("*.py") for name in re.findall(r'\bROOT / "([^"]+)"', path.read_text())}
+    there = {name for name in named if (ROOT / name).exists()}
+    assert there <= included | {"pyproject.toml"}
+    assert all((ROOT / name).exists() for name in included)
