@@ -28,12 +28,13 @@ _SHOWN_LINES = 60
 class ModelScan:
     """What the fixture gives: models are read once a session, as long as their files do not change."""
 
-    _read: dict[tuple[Any, ...], ModelReport] = field(default_factory=dict)
+    _read: dict[tuple[Any, ...], ModelReport] = field(default_factory=dict, repr=False)
 
     def inspect(self, path: Path, **options: Any) -> ModelReport:
         """The ledger of one model, as `modelscan.inspect` gives it."""
         import modelscan
 
+        __tracebackhide__ = True  # a failure belongs to the test's own line
         name = os.fspath(path)
         try:
             state = os.stat(name)

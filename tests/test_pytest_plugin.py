@@ -96,7 +96,10 @@ def test_findings_fail(check):
     done.stdout.fnmatch_lines(["*- PAR001 high: Dense dense: kernel: stored shape (128, 10), expected (64, 10)* → save the model again*"])
     check(f"modelscan.assert_model({str(bad / 'edited_units.h5')!r}, findings_below='critical')").assert_outcomes(passed=1)
     check(f"modelscan.assert_model({str(bad / 'page.h5')!r})").stdout.fnmatch_lines(["*- it cannot be read: FIL012 a web page*"])
-    check("modelscan.assert_model('missing.onnx')").stdout.fnmatch_lines(["*missing.onnx: No such file*"])
+    done = check("modelscan.assert_model(path); modelscan.assert_model('missing.onnx')")
+    done.stdout.fnmatch_lines(["*missing.onnx: No such file*"])
+    for ours in ("pytest_plugin.py", "ModelReport("):
+        done.stdout.no_fnmatch_line(f"*{ours}*")
 
 
 def test_the_policy_of_the_project_judges(check, pytester):
