@@ -29,15 +29,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
-from modelscan.errors import ConfigError
+from modelscan.errors import ConfigError, ModelScanError
 from modelscan.formula import Dim, const
 from modelscan.layers import keras
 from modelscan.layers.keras.modern import modern_class
-from modelscan.layers.keras.registry import CATALOGUE, KERAS_CLASSES, Config, Declaration, Derived
+from modelscan.layers.keras.registry import CATALOGUE, KERAS_CLASSES, BadConfigError, Config, Declaration, Derived
 from modelscan.model import Shape, WeightSpec
+from modelscan.tables import suggestion
 
 __all__ = ["Config", "Derived", "install", "teach"]
 
@@ -65,10 +67,31 @@ def teach(*names: str) -> Callable[[Declaration], Declaration]:
             plain = modern_class(name)
             if plain in _OWN:
                 raise ConfigError(f"{name} is a layer of Keras, whose formula is known; a custom layer needs another name")
-            CATALOGUE[plain] = declaration
+            CATALOGUE[plain] = _guarded(declaration)
         return declaration
 
     return register
+
+
+def _guarded(declaration: Declaration) -> Declaration:
+    """The same; what goes wrong in the user's code is told of the layer that it was for, and is no fault of ours."""
+    name = f"{declaration.__module__}.{declaration.__qualname__}"
+
+    @wraps(declaration)
+    def guarded(c: Config) -> Derived | None:
+        try:
+            made: object = declaration(c)
+        except (BadConfigError, ModelScanError):
+            raise
+        except Exception as error:
+            raise BadConfigError(f"its formula {name} failed: {type(error).__name__}: {error}") from error
+        if made is not None and not isinstance(made, Derived):
+            raise BadConfigError(f"its formula {name} returned {type(made).__name__}, not Derived")
+        if made is not None and not all(isinstance(one, WeightSpec) for one in made.weights):
+            raise BadConfigError(f"its formula {name} returned weights that are none; c.weight makes them")
+        return made
+
+    return guarded
 
 
 def install(layers: Mapping[str, Mapping[str, Any]], plugins: Iterable[str] = ()) -> None:
@@ -149,6 +172,9 @@ def _dim(c: Config, factors: list[re.Match[str]]) -> Dim:
         if one["number"] is not None:
             total = int(one["number"]) * total
         elif one["name"] is not None:
+            if one["name"] not in c.values:
+                known = suggestion(one["name"], c.values)
+                raise BadConfigError(f"the settings' formula asks for {one['name']}, which the layer's configuration does not have{known}")
             total = total * c.dim(one["name"])
         else:
             axis = int(one["axis"] or -1)

@@ -204,6 +204,29 @@ def test_a_hyperparameter_that_is_not_there_is_a_finding(gated):
     assert [one.name for one in report.findings if one.severity == "high"] == ["invalid-hyperparameter"]
     assert report.layer("gated").parameters == gated[1]["gated"]
 
+    assert "the settings' formula asks for width, which the layer's configuration does not have" in report.findings[0].message
+
+
+@pytest.mark.parametrize(
+    ("formula", "says"),
+    [
+        (lambda c: c.nothing, "failed: AttributeError: 'Config' object has no attribute 'nothing'"),
+        (lambda _: (1, 2), "returned tuple, not Derived"),
+        (lambda c: extend.Derived([c.dim("units")], ()), "returned weights that are none"),
+    ],
+    ids=["a fault", "another thing", "no weights"],
+)
+def test_a_formula_that_fails_is_told_of_its_layer(gated, formula, says):
+    """It is the user's own code: not a fault of ours, and the rest of the model is reported."""
+    teach("GatedDense")(formula)
+    report = inspect(gated[0][0])
+    assert report.readable
+    (bad,) = [one for one in report.findings if one.severity == "high"]
+    assert (bad.name, bad.layer) == ("invalid-hyperparameter", "gated")
+    assert "its formula tests.test_extend.<lambda> " in bad.message
+    assert says in bad.message
+    assert report.parameters.total == gated[1]["gated"] + report.layers[-1].parameters
+
 
 def test_the_page_shows_the_table_that_is_used():
     root = Path(__file__).parent.parent
