@@ -152,7 +152,11 @@ def nearest(folder: str = ".") -> str | None:
         if _is_there(project) and _section(project) is not None:
             return project
         above = os.path.join(here, os.pardir)
-        if os.path.lexists(os.path.join(here, ".git")) or os.path.realpath(above) == os.path.realpath(here):
+        try:
+            top = os.path.lexists(os.path.join(here, ".git")) or os.path.realpath(above) == os.path.realpath(here)
+        except OSError as error:  # the folder was removed under the shell that stands in it
+            raise ConfigError(f"no settings file can be looked for where this runs: {error.strerror}; --isolated looks for none") from error
+        if top:
             return None
         here = above
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -392,6 +393,22 @@ def run(*arguments, cwd, **environment):
         timeout=120,
     )
     return done.returncode, done.stdout, done.stderr
+
+
+def test_a_folder_that_is_gone_has_no_settings(tmp_path):
+    """A shell may stand in a folder that was removed; that is no fault of ours."""
+    model = Path(__file__).parent.parent / "fixtures" / "good" / "conv_net.onnx"
+    command = f"cd {tmp_path} && mkdir gone && cd gone && rmdir ../gone && {sys.executable} -m modelscan scan {model}"
+    plain = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(["sh", "-c", command], check=False, capture_output=True, text=True, env=plain, timeout=120)
+    assert done.returncode == 2
+    assert "modelscan: no settings file can be looked for where this runs: No such file or directory; --isolated" in done.stderr
+    assert (
+        subprocess.run(
+            ["sh", "-c", f"{command} --isolated".replace("mkdir", "mkdir -p")], env=plain, check=False, capture_output=True
+        ).returncode
+        == 0
+    )
 
 
 @pytest.mark.parametrize("command", ["scan", "inspect"])
