@@ -151,6 +151,10 @@ def test_standard_input_is_no_model():
     assert run("scan", "-").stderr.startswith("modelscan: -: standard input is not read")
 
 
+def test_addresses_are_not_followed():
+    assert run("scan", "s3://bucket/model.onnx").stderr.endswith("no such file or folder; addresses are not followed, fetch it first\n")
+
+
 def test_a_folder_of_models_is_no_model():
     assert modelscan.inspect(GOOD).findings[0].message == "a folder that is no SavedModel"
 

@@ -196,6 +196,8 @@ def absent(path: str) -> str:
     """What to say of a path that does not exist. TensorFlow names a checkpoint by the beginning of its files' names; we by its index."""
     if path == "-":
         return "-: standard input is not read, as a model is read in many places; save it to a file"
+    if "://" in path:
+        return f"{path}: no such file or folder; addresses are not followed, fetch it first"
     told = f"{path}: no such file or folder"
     return f"{told}; did you mean {path}.index?" if os.path.isfile(f"{path}.index") else told
 
