@@ -39,8 +39,8 @@ class Signature:
     most: int
     inputs: tuple[tuple[str, frozenset[str], bool], ...]
     """Type parameter, allowed types, and whether all inputs of that parameter have one type; the last one may repeat."""
-    outputs: tuple[frozenset[str], ...]
-    """Types that each output can have."""
+    outputs: tuple[tuple[str, frozenset[str], bool], ...]
+    """The same of the outputs."""
     results: tuple[int, int]
     """How many outputs there are at least and at most."""
     needed: tuple[tuple[int, ...], tuple[int, ...]]
@@ -92,6 +92,8 @@ class _Checker:
         """Standard operators without attributes and bodies, with the types of their inputs and the number of their outputs, none of
         these left out, that are known to be right."""
         self.judged: dict[tuple[str, str, tuple[str | None, ...]], str | None] = {}
+        self.carried: set[str] = set()
+        """Values whose type neither the file nor general inference tells, but the schemas of the operators."""
 
     def scope(self, graph: Graph, outer: ChainMap[str, str | None], where: str) -> Iterator[Problem]:
         """What is wrong with the nodes of one graph, by the types that names have in it."""
@@ -134,11 +136,31 @@ class _Checker:
         problem = self.judged[key]
         if problem is None and node.domain:  # general inference knows the results of the standard operators alone
             problem = _result_problem(node, signature, types)
+        unknown = None in map(types.get, node.outputs)
+        if problem is None and (unknown or self.carried):
+            problem = self._carry(node, signature, dtypes, types)
         found = [] if problem is None else [("type-mismatch", problem)]
         found.extend(("operator-signature", text) for text in (*_shape_of_call(node, signature), *_bodies(node)))
-        if not (found or node.attributes or node.graphs or node.domain or "" in node.outputs):
+        if not (found or unknown or self.carried or node.attributes or node.graphs or node.domain or "" in node.outputs):
             self.plain.add((node.op, dtypes, len(node.outputs)))
         return found
+
+    def _carry(self, node: Node, signature: Signature, dtypes: tuple[str | None, ...], types: Types) -> str | None:
+        """Gives results of an unknown type the only one that the schema leaves; tells where such a one meets another declared type.
+
+        ONNX Runtime finds the types of all results this way, general inference only those of operators that have a function for it.
+        """
+        made = _results(signature, dtypes)
+        for place, (name, dtype) in enumerate(zip(node.outputs, made, strict=False)):
+            if not name or dtype is None:
+                continue
+            told = types.get(name)
+            if told is None:
+                types[name] = dtype
+                self.carried.add(name)
+            elif told != dtype and not self.carried.isdisjoint(node.inputs):
+                return f"output {place} is {told}, {dtype} follows from its inputs"
+        return None
 
 
 @lru_cache(maxsize=1024)
@@ -150,14 +172,19 @@ def _signature(op: str, domain: str, version: int) -> Signature:
     return Signature(
         schema.min_input,
         schema.max_input,
-        tuple((one.type_str, allowed.get(one.type_str, frozenset({one.type_str})), bool(one.is_homogeneous)) for one in schema.inputs),
-        tuple(allowed.get(one.type_str, frozenset({one.type_str})) for one in schema.outputs),
+        _formal(schema.inputs, allowed),
+        _formal(schema.outputs, allowed),
         (schema.min_output, schema.max_output),
         (_single(schema.inputs), _single(schema.outputs)),
         {name: one.type.name for name, one in schema.attributes.items()},
         frozenset(name for name, one in schema.attributes.items() if one.required),
         schema.since_version,
     )
+
+
+def _formal(side: Sequence[Any], allowed: Mapping[str, frozenset[str]]) -> tuple[tuple[str, frozenset[str], bool], ...]:
+    """Of each formal parameter its type parameter, the types that it allows, and whether all values of it have one type."""
+    return tuple((one.type_str, allowed.get(one.type_str, frozenset({one.type_str})), bool(one.is_homogeneous)) for one in side)
 
 
 def _single(formal: Sequence[Any]) -> tuple[int, ...]:
@@ -179,9 +206,20 @@ def _type_problem(node: Node, signature: Signature, dtypes: tuple[str | None, ..
     return None
 
 
+def _results(signature: Signature, dtypes: tuple[str | None, ...]) -> tuple[str | None, ...]:
+    """Types of the results as far as the schema ties them to the inputs, or has only one."""
+    bound: dict[str, str] = {}
+    for (parameter, _, homogeneous), dtype in zip(signature.inputs, dtypes, strict=False):
+        if dtype is not None and "(" not in dtype and " " not in dtype and homogeneous:
+            bound.setdefault(parameter, dtype)
+    return tuple(
+        bound.get(parameter) or (_OWN_NAMES.get(min(allowed)) if len(allowed) == 1 else None) for parameter, allowed, _ in signature.outputs
+    )
+
+
 def _result_problem(node: Node, signature: Signature, types: Types | ChainMap[str, str | None]) -> str | None:
     """What is wrong with the types that the file declares of a node's results."""
-    for place, (name, allowed) in enumerate(zip(node.outputs, signature.outputs, strict=False)):
+    for place, (name, (_, allowed, _)) in enumerate(zip(node.outputs, signature.outputs, strict=False)):
         dtype = types.get(name) if name else None
         if dtype is not None and "(" not in dtype and " " not in dtype and f"tensor({_onnx_name(dtype)})" not in allowed:
             return f"output {place} is {dtype}, which the operator does not make"
@@ -192,6 +230,9 @@ def _onnx_name(dtype: str) -> str:
     """`float32` as schemas call it: `float`; `float8_e4m3fn` is `float8e4m3fn`, `float4_e2m1fn` is `float4e2m1`."""
     name = _TYPE_NAMES.get(dtype, dtype).replace("_", "")
     return name.removesuffix("fn") if name.startswith(("float4", "float6")) else name.replace("e8m0fnu", "e8m0")
+
+
+_OWN_NAMES = {f"tensor({_onnx_name(dtype)})": dtype for dtype in DTYPES.values()}
 
 
 def _shape_of_call(node: Node, signature: Signature) -> Iterator[str]:

@@ -143,3 +143,29 @@ def test_a_result_of_another_type_is_told(tmp_path):
     model = proto("TreeEnsembleRegressor", attributes, [TensorProto.DOUBLE], version=1)
     assert not runs(model)
     assert [one.kind for one in derived(model, tmp_path).observations] == ["type-mismatch"]
+
+
+def after_trees(last, kind, *, version=1):
+    """A model whose trees give a result that nothing declares, and two operators after it."""
+    attributes, types, *_ = GOOD["TreeEnsembleRegressor"]
+    model = proto("TreeEnsembleRegressor", attributes, types, version)
+    one = helper.make_tensor("one", kind if last == "Mul" else TensorProto.FLOAT, [1], [1.0])
+    model.graph.node.append(helper.make_node("Relu", ["y0"], ["r"], name="relu"))
+    model.graph.node.append(helper.make_node("Mul", ["r", "one"], ["z"], name="mul"))
+    model.graph.initializer.append(one)
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("z", kind, None))
+    return model
+
+
+@pytest.mark.parametrize("last", ["Mul", "output"])
+def test_types_that_the_schemas_alone_tell_are_carried_on(last, tmp_path):
+    """Doubles after trees, as skl2onnx writes them for an ensemble that was fitted on doubles: the trees give floats."""
+    model = after_trees(last, TensorProto.DOUBLE)
+    assert not runs(model)
+    assert [(one.kind, one.layer) for one in derived(model, tmp_path).observations] == [("type-mismatch", "mul")]
+
+
+def test_types_that_are_carried_on_and_fit_are_left_alone(tmp_path):
+    model = after_trees("Mul", TensorProto.FLOAT)
+    assert runs(model)
+    assert not derived(model, tmp_path).observations
