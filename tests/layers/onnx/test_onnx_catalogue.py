@@ -300,12 +300,22 @@ def test_an_initial_state_is_no_parameter_wherever_it_is_laid_out(tmp_path):
     assert not any(row.problem for one in found.values() for row in one.rows)
 
 
-@pytest.mark.parametrize(("shape", "counted"), [((1, 1, 6, 6), 0), ((6, 6), 0), ((1, 4, 6, 6), 144)])
+@pytest.mark.parametrize(
+    ("shape", "counted"), [((1, 1, 6, 6), 0), ((6, 6), 0), ((2, 1, 6, 6), 0), ((1, 4, 6, 6), 144), ((2, 4, 6, 6), 288)]
+)
 def test_a_mask_of_attention_scores_is_no_weight_but_a_bias_per_head_is(tmp_path, shape, counted):
+    """The mask of a whole batch is one for all heads, too."""
     nodes = [node("Add", ["x", "m"], ["s"]), node("Softmax", ["s"], ["y"], axis=-1)]
-    account = only(model(nodes, [info("x", ["N", 4, 6, 6])], [info("y", ["N", 4, 6, 6])], [weight("m", *shape)]), tmp_path)
+    account = only(model(nodes, [info("x", [2, 4, 6, 6])], [info("y", [2, 4, 6, 6])], [weight("m", *shape)]), tmp_path)
     assert account.parameters == counted
     assert account.layer.type == ("Add" if counted else "Buffer")
+
+
+def test_a_table_for_scores_of_one_head_may_be_learned(tmp_path):
+    """Whether its first axis counts heads or samples cannot be told."""
+    nodes = [node("Add", ["x", "m"], ["s"]), node("Softmax", ["s"], ["y"], axis=-1)]
+    account = only(model(nodes, [info("x", [3, 1, 6, 6])], [info("y", [3, 1, 6, 6])], [weight("m", 3, 1, 6, 6)]), tmp_path)
+    assert account.parameters == 108
 
 
 def test_an_einsum_of_three_operands_is_a_layer(tmp_path):

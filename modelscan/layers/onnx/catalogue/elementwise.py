@@ -71,18 +71,20 @@ def elementwise(site: Site) -> Found | None:
 def _is_mask(site: Site, place: int) -> bool:
     """Whether attention scores are masked: one table for all heads, added right before the softmax. A learned bias has heads."""
     view = site.view(place)
-    if (
-        site.call.op != "Add"
-        or len(site.call.inputs) != 2
-        or view is None
-        or len(view.shape) < 2
-        or any(size != 1 for size in view.shape[:-2])
-    ):
+    if site.call.op != "Add" or len(site.call.inputs) != 2 or view is None or len(view.shape) < 2:
+        return False
+    if any(size != 1 for size in view.shape[:-2]) and not _is_for_all_heads(site, place, view.shape):
         return False
     after = site.only_user(site.output)
     while after is not None and after.op in PASSING and after.outputs:
         after = site.only_user(after.outputs[0])
     return after is not None and after.op == "Softmax"
+
+
+def _is_for_all_heads(site: Site, place: int, shape: tuple[int, ...]) -> bool:
+    """Whether a table differs by what comes before the heads, as the masks of a batch do, and is one for all of several heads."""
+    scores = site.axes(1 - place)
+    return len(shape) > 3 and shape[-3] == 1 and scores is not None and len(scores) >= len(shape) and (scores[-3].static or 1) > 1
 
 
 def _role(site: Site, weight: bool) -> str:
