@@ -318,6 +318,21 @@ def test_a_table_for_scores_of_one_head_may_be_learned(tmp_path):
     assert account.parameters == 108
 
 
+@pytest.mark.parametrize(("shape", "last", "counted"), [((4, 6, 6), "Softmax", 144), ((1, 6, 6), "Softmax", 0), ((4, 6, 6), "Relu", 0)])
+def test_a_bias_per_head_is_a_weight_when_a_mask_by_position_is_added_first(tmp_path, shape, last, counted):
+    """As windowed attention does; what is made of constants and shapes alone meets the scores only afterwards."""
+    nodes = [
+        node("Shape", ["x"], ["size"]),
+        node("ConstantOfShape", ["size"], ["mask"]),
+        node("Add", ["b", "mask"], ["bias"], name="bias"),
+        node("Add", ["x", "bias"], ["s"], name="add"),
+        node(last, ["s"], ["y"], name="last"),
+    ]
+    found, result = accounts(model(nodes, [info("x", [2, 4, 6, 6])], [info("y", [2, 4, 6, 6])], [weight("b", *shape)]), tmp_path)
+    assert (result.totals.stored, result.totals.total) == (counted, counted)
+    assert [one.layer.type for one in found.values() if one.parameters] == (["Add"] if counted else [])
+
+
 def test_an_einsum_of_three_operands_is_a_layer(tmp_path):
     nodes = [node("Einsum", ["x", "w", "g"], ["y"], equation="beh,ehd,be->bd")]
     account = only(model(nodes, [info("x", ["N", 4, 16]), info("g", ["N", 4])], [info("y", ["N", 8])], [weight("w", 4, 16, 8)]), tmp_path)

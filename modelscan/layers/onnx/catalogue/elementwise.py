@@ -10,7 +10,7 @@ from modelscan.layers.onnx.catalogue.decomposed import gated
 from modelscan.layers.onnx.catalogue.embedding import is_weight
 from modelscan.layers.onnx.catalogue.rotary import rotary
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
-from modelscan.layers.onnx.flow import NONE
+from modelscan.layers.onnx.flow import NONE, Call
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
 
 UNIDIRECTIONAL = 7
@@ -48,7 +48,9 @@ def elementwise(site: Site) -> Found | None:
         return Found(site.call.op, site.call)  # the product of integers that it scales will claim it
     held = [place for place in range(len(site.call.inputs)) if (view := site.view(place)) is not None and view.elements > 1]
     free = tuple(value for value in site.call.inputs if value != NONE and value not in site.setting.views)
-    if not held or not free or all(value in site.setting.inert for value in free):
+    if not held or not free:
+        return None
+    if all(value in site.setting.inert for value in free) and not _is_masked_bias(site, held[0]):
         return None
     found = Found(site.call.node.op, site.call, output=site.output, inputs=free)
     given = [place for place, value in enumerate(site.call.inputs) if value != NONE]
@@ -75,10 +77,28 @@ def _is_mask(site: Site, place: int) -> bool:
         return False
     if any(size != 1 for size in view.shape[:-2]) and not _is_for_all_heads(site, place, view.shape):
         return False
-    after = site.only_user(site.output)
+    after = _next(site, site.output)
+    return after is not None and after.op == "Softmax"
+
+
+def _is_masked_bias(site: Site, place: int) -> bool:
+    """Whether a table with heads is added to a mask by position, and both to attention scores: it is learned, as it is without a mask."""
+    view = site.view(place)
+    if site.call.op != "Add" or view is None or len(view.shape) < 3 or view.shape[-3] == 1:
+        return False
+    scores = _next(site, site.output)
+    if scores is None or scores.op != "Add" or site.setting.inert.issuperset(scores.inputs):
+        return False
+    after = _next(site, scores.outputs[0])
+    return after is not None and after.op == "Softmax"
+
+
+def _next(site: Site, value: int) -> Call | None:
+    """The only call that a value goes to, past those that hand it on as it is."""
+    after = site.only_user(value)
     while after is not None and after.op in PASSING and after.outputs:
         after = site.only_user(after.outputs[0])
-    return after is not None and after.op == "Softmax"
+    return after
 
 
 def _is_for_all_heads(site: Site, place: int, shape: tuple[int, ...]) -> bool:
