@@ -182,6 +182,10 @@ def _outside(entry: Mapping[str, Any], module: str, target: str, where: str, lay
     if entry["class_name"] == "function" and package == "builtins" and not hasattr(builtins, target):
         if target.islower() and target.isidentifier():
             return  # how Keras names its own functions: losses, metrics, activations; and the author's, which only a loader tells apart
+        if ">" in target or target.isidentifier():  # `package>name` is how Keras 3 writes a registered function; its own have no capitals
+            text = f"{target} is the author's own function; it must be supplied to load the model"
+            yield Observation("custom-object", text, layer=layer, where=where)
+            return
         package = ""
     if package in sys.stdlib_module_names and package != "__main__":
         text = f"{module}.{target} is part of Python itself, not of Keras; naming it makes the loader import and call it"

@@ -66,3 +66,24 @@ def test_cell_wrappers_of_tensorflow_are_its_own(module, name, foreign):
     seen = []
     note_objects({"class_name": "RNN", "config": {"name": "r", "cell": {**cell, "registered_name": name}}}, "config.json", seen)
     assert [one.kind for one in seen] == (["foreign-module"] if foreign else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("tanh", []),
+        ("swish_of_mine", []),  # a function of Keras 3.6 and before goes by its plain name
+        ("my_package>swish", ["custom-object"]),
+        (">lecun_tanh", ["custom-object"]),
+        ("A.b-c>Mish", ["custom-object"]),
+        ("Mish", ["custom-object"]),
+        ("os.system", ["foreign-module"]),
+        ("eval", ["foreign-module"]),
+    ],
+)
+def test_registered_functions_are_the_authors(name, kinds):
+    """Keras 3.7 and later write a registered function as `package>name` of the module `builtins`."""
+    function = {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
+    seen = []
+    note_objects({"class_name": "Dense", "config": {"name": "d", "activation": function}}, "config.json", seen)
+    assert [one.kind for one in seen] == kinds
