@@ -20,8 +20,9 @@ _OLD_WORDS: dict[str, tuple[str, ...]] = {
     "moving_mean": ("running_mean",),
     "moving_variance": ("running_std",),
     "alpha": ("alphas",),
+    "vector_u": ("sn_u",),
 }
-"""Words of earlier versions for a role. Keras 1's `running_std` held the variance."""
+"""Words of earlier versions for a role. Keras 1's `running_std` held the variance; `sn_u` is that of TensorFlow Addons."""
 
 
 def paired(specs: Sequence[WeightSpec], claims: Sequence[Claim], copies: Mapping[str, str]) -> tuple[Claim, ...]:

@@ -129,6 +129,27 @@ def test_attention_of_keras_2(tmp_path):
     assert "keyword-gone" in {one.name for one in report.findings}  # Keras 3 refuses its `query_shape`
 
 
+def test_spectral_normalization_of_addons(tmp_path):
+    """TensorFlow Addons calls the vector `sn_u`; all else is as in Keras."""
+    model = keras.Sequential([keras.Input((5,)), L.SpectralNormalization(L.Dense(4, name="dense"), name="sn")])
+    path = tmp_path / "model.h5"
+    model.save(path)
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        (wrapper,) = [one for one in config["config"]["layers"] if one["class_name"] != "InputLayer"]
+        wrapper["class_name"] = "Addons>SpectralNormalization"
+        file.attrs["model_config"] = json.dumps(config)
+        group = file["model_weights/sn"]
+        names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs["weight_names"]]
+        for name in [one for one in names if "vector_u" in one]:
+            group.move(name, name.replace("vector_u", "sn_u"))
+        group.attrs["weight_names"] = [name.replace("vector_u", "sn_u").encode() for name in names]
+    report = modelscan.inspect(path)
+    assert grave(report) == []
+    assert report.layers[-1].verdict == "match"
+    assert report.parameters.total == model.count_params()
+
+
 def test_tables_of_words_are_no_parameters(tmp_path):
     texts = L.TextVectorization(vocabulary=["a", "b", "c"], name="texts")
     inputs = keras.Input((1,), dtype="string")
