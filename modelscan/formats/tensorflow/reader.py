@@ -24,6 +24,7 @@ from modelscan.formats.tensorflow.objects import OBJECT_GRAPH, trackables, with_
 from modelscan.formats.tensorflow.savers import Saved, saved
 from modelscan.formats.tensorflow.sealed import check_strings
 from modelscan.formats.tensorflow.soundness import Soundness
+from modelscan.formats.tensorflow.starts import starting
 from modelscan.limits import Limits
 from modelscan.model import Kind, Model, Observation, StoredTensor, TensorInfo
 from modelscan.program import Checkpoint, Constant, Entry, KerasNode, MetaGraph, Operation, Program, Signature, Trackable
@@ -225,6 +226,7 @@ def _constants(place: Place, reading: Reading, graph: MetaGraph, draft: Draft) -
     if not any(one.kind in _INCOMPLETE for one in reading.seen):  # what was not read would be missed
         reading.seen.extend(Soundness(graph, walk.calls).run())
     nodes = {one.name: one for one in graph.nodes if one.op == "Const"} if place.graph else walk.constants
+    starts = starting(graph) if place.graph else frozenset()
     count = 0
     for name, node in nodes.items():
         tensor = node.attributes.get("value") if place.graph or node.nbytes > reading.limits.kept_payload else None
@@ -234,7 +236,8 @@ def _constants(place: Place, reading: Reading, graph: MetaGraph, draft: Draft) -
                 error = LimitExceeded("tensors", count, reading.limits.tensors, offset=node.offset)
                 reading.seen.append(Observation(error.kind, str(error), offset=error.offset))
                 return
-            yield stored(name.replace(" > ", "/"), tensor, None if place.own else place.program)
+            one = stored(name.replace(" > ", "/"), tensor, None if place.own else place.program)
+            yield replace(one, kind=Kind.CONSTANT) if name in starts else one
 
 
 def _without_index(place: Place, graphs: tuple[MetaGraph, ...], savers: tuple[Saved, ...]) -> Iterator[Observation]:
