@@ -143,10 +143,14 @@ def _check_vocabulary(c: Config) -> None:
 
 
 def _check_size(c: Config) -> None:
-    """The vocabulary that was counted when the file was written has to fit."""
+    """The vocabulary that was counted when the file was written has to fit, and what is padded needs a size to be padded to."""
     most, size = c.get("max_tokens"), c.get("vocabulary_size")
-    if isinstance(most, int) and isinstance(size, int) and most < size and (c.version or (0, 0)) >= (3, 0):
+    if (c.version or (0, 0)) < (3, 0):
+        return
+    if isinstance(most, int) and isinstance(size, int) and most < size:
         raise BadConfigError(f"a vocabulary of {size} is more than max_tokens {most}")
+    if most is None and c.flag("pad_to_max_tokens", False):
+        raise BadConfigError("pad_to_max_tokens goes with max_tokens, which is not given")
 
 
 @layer("TextVectorization")

@@ -241,6 +241,11 @@ REFUSED = {
         one("TextVectorization", [[None, 1]], max_tokens=2, vocabulary_size=7),
         one("TextVectorization", [[None, 1]], max_tokens=7, vocabulary_size=7),
     ),
+    "padded to no size": (
+        one("TextVectorization", [[None, 1]], pad_to_max_tokens=True, max_tokens=None),
+        one("TextVectorization", [[None, 1]], pad_to_max_tokens=True, max_tokens=7),
+    ),
+    "a lookup padded to no size": (looked_up(pad_to_max_tokens=True), looked_up(pad_to_max_tokens=True, max_tokens=9)),
 }
 """What Keras 3.15 refuses, each beside what it takes."""
 
