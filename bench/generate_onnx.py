@@ -1,6 +1,7 @@
 """Large ONNX models for measurements, made in moments: payloads are holes of sparse files, so that gigabytes take no disk space.
 
     python bench/generate_onnx.py embedded OUT.onnx --gigabytes 1.9
+    python bench/generate_onnx.py filled OUT.onnx --gigabytes 1.9      (no holes: other numbers in each weight)
     python bench/generate_onnx.py external OUT.onnx --gigabytes 8
     python bench/generate_onnx.py nodes OUT.onnx --count 20000
     python bench/generate_onnx.py varied OUT.onnx --count 20000
@@ -137,20 +138,32 @@ def convolution_model(count: int) -> list[Piece]:
     return model([*graph, text(2, "generated"), *tensors, *value(11, "input", ("N", 8, 16, 16)), *value(12, before, ("N", 8, 16, 16))])
 
 
-def write(path: str, pieces: list[Piece]) -> None:
-    """Write the pieces; a number becomes a hole of the file."""
+def numbers(seed: int) -> bytes:
+    """A mebibyte of float32 between 2^-7 and 2^-5, of either sign."""
+    drawn = bytearray(random.Random(seed).randbytes(1 << 20))
+    drawn[3::4] = drawn[3::4].translate(bytes(byte & 128 | 0x3C for byte in range(256)))
+    return bytes(drawn)
+
+
+def write(path: str, pieces: list[Piece], *, filled: bool = False) -> None:
+    """Write the pieces; a number becomes a hole of the file, or that many bytes of numbers."""
     with open(path, "wb") as out:
-        for one in pieces:
+        for place, one in enumerate(pieces):
             if isinstance(one, bytes):
                 out.write(one)
+            elif filled:
+                times, rest = divmod(one, 1 << 20)
+                drawn = numbers(place)
+                out.writelines([drawn] * times)
+                out.write(drawn[:rest])
             else:
                 out.seek(one, os.SEEK_CUR)
         out.truncate(out.tell())
 
 
-def embedded(path: str, gigabytes: float) -> None:
+def embedded(path: str, gigabytes: float, *, filled: bool = False) -> None:
     """Weights in the file itself, 64 MiB each."""
-    write(path, dense_model(round(gigabytes * 1e9 / (4096 * 4096 * 4)), 4096))
+    write(path, dense_model(round(gigabytes * 1e9 / (4096 * 4096 * 4)), 4096), filled=filled)
 
 
 def external(path: str, gigabytes: float) -> None:
@@ -163,14 +176,14 @@ def external(path: str, gigabytes: float) -> None:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("kind", choices=("embedded", "external", "nodes", "varied", "initializers"))
+    arguments.add_argument("kind", choices=("embedded", "filled", "external", "nodes", "varied", "initializers"))
     arguments.add_argument("path")
     arguments.add_argument("--gigabytes", type=float, default=1.9)
     arguments.add_argument("--count", type=int, default=20_000)
     given = arguments.parse_args()
     match given.kind:
-        case "embedded":
-            embedded(given.path, given.gigabytes)
+        case "embedded" | "filled":
+            embedded(given.path, given.gigabytes, filled=given.kind == "filled")
         case "external":
             external(given.path, given.gigabytes)
         case "nodes" | "varied":
