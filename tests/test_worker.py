@@ -33,7 +33,7 @@ def examine(path, options, limits):
         case "sleep":
             time.sleep(60)
         case "memory":
-            bytearray(8 << 30)
+            bytes(8 << 30)  # of zeros that no page is needed for until somebody looks
         case "fault":
             raise RuntimeError("a bug")
         case "talk":
