@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,13 +38,17 @@ def run(*arguments, cwd=ROOT):
     )
 
 
+@cache
+def scanned(name, jobs):
+    return run("scan", "fixtures/good", "fixtures/bad", "fixtures/saved_model", "--format", name, "--jobs", jobs)
+
+
 @pytest.mark.parametrize("name", MACHINE)
 def test_stdout_parses_and_two_runs_give_the_same_bytes(name):
-    call = ("scan", "fixtures/good", "fixtures/bad", "fixtures/saved_model", "--format", name)
-    first, second = run(*call, "--jobs", 1), run(*call, "--jobs", 2)
+    first, second = scanned(name, 1), scanned(name, 2)
     assert (first.returncode, first.stderr) == (1, b"")
     assert first.stdout == second.stdout
-    report = json.loads(run(*call[:-1], "json").stdout)
+    report = json.loads(scanned("json", 1).stdout)
     check(name, first.stdout.decode(), report)
 
 
