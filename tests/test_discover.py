@@ -227,6 +227,34 @@ def test_a_link_to_a_folder_is_counted_unless_that_was_searched_itself(tmp_path)
         scan([str(inside)])
 
 
+def test_what_is_left_alone_counts_once_however_often_its_folder_is_named(tmp_path, monkeypatch):
+    """A folder twice, by two spellings, through a link, within another one, and by a pattern."""
+    repo = tmp_path / "repo"
+    (repo / "sub").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    onnx(tmp_path / "outside" / "secret.onnx")
+    onnx(repo / "a.onnx")
+    onnx(repo / "sub" / "vendor.onnx")
+    (repo / "sub" / "notes.txt").write_text("text")
+    (repo / "sub" / "file.onnx").symlink_to("../../outside/secret.onnx")
+    (repo / "sub" / "folder").symlink_to("../../outside")
+    (repo / "sub" / "up.onnx").symlink_to("../a.onnx")
+    (tmp_path / "alias").symlink_to("repo")
+    monkeypatch.chdir(tmp_path)
+
+    def counted(*paths):
+        found = discover(paths, excluded=lambda path: path.endswith("vendor.onnx"))
+        return len(found.targets), found.skipped, found.outside, found.excluded
+
+    once = (2, 1, 2, 1)
+    assert counted("repo") == once
+    spellings = [("repo", "repo"), ("repo", "./repo/"), ("alias", "repo"), ("repo/sub", "repo"), ("repo", "repo/sub"), ("repo", "re*")]
+    assert {paths: counted(*paths) for paths in spellings} == dict.fromkeys(spellings, once)
+    assert counted("repo/sub") == (0, 1, 3, 1)
+    assert counted("repo", "outside") == (3, 1, 1, 1), "the link to a file is one of its own, that to the folder was searched"
+    assert counted("repo", "repo/sub/vendor.onnx", "repo/sub/notes.txt", "repo/sub/file.onnx") == (5, 0, 1, 0), "named, hence read"
+
+
 @pytest.fixture
 def locked(tmp_path, monkeypatch):
     """A folder that the system does not list, whoever asks: permissions are nothing to the superuser."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 
 from modelscan import mlflow
@@ -64,7 +64,7 @@ def discover(paths: Iterable[str], limits: Limits = DEFAULT, excluded: Callable[
             result.barren.append(path)
     result.targets = list(found.values())
     result.missing = tuple(missing)
-    result.outside += search.links.missed()
+    search.count(found.keys())
     return result
 
 
@@ -82,12 +82,26 @@ class _Search:
         self.result = Discovery()
         self.links = Links()
         self._folders: dict[str, str] = {}
+        # Places, not numbers: a folder that is named twice, or lies in another one that is named, is gone through twice.
+        self._skipped: set[str] = set()
+        self._outside: set[str] = set()
+        self._excluded: set[str] = set()
+
+    def count(self, found: Set[str]) -> None:
+        """What was left alone, each once; what another of the named paths led to was not."""
+        result = self.result
+        result.skipped = len(self._skipped - found)
+        result.outside = len((self._outside | self.links.missed(self.place)) - found)
+        result.excluded = sum(one not in found and not self.links.was_visited(one) for one in self._excluded)
+        result.unclear = list(dict.fromkeys(result.unclear))
 
     def identity(self, target: str) -> str:
-        """What two paths of one file have in common: where its folder really lies, and its name there."""
-        if os.path.isdir(target):
-            return real_path(target) or os.path.abspath(target)
-        folder, name = os.path.split(target)
+        """What two paths of one file or folder have in common; links to folders are followed."""
+        return real_path(target) or os.path.abspath(target) if os.path.isdir(target) else self.place(target)
+
+    def place(self, path: str) -> str:
+        """Where the folder of a path really lies, and its name there."""
+        folder, name = os.path.split(path)
         if folder not in self._folders:
             self._folders[folder] = real_path(folder or os.curdir) or os.path.abspath(folder)
         return os.path.join(self._folders[folder], name)
@@ -107,11 +121,11 @@ class _Search:
             if os.path.isdir(one.path):
                 yield from self._below(one.path)
             elif self._leads_out(one.path, real_path(one.base or os.curdir)):
-                self.result.outside += 1
+                self._outside.add(self.place(one.path))
             elif not one.hidden or is_model(one.path, os.path.basename(one.path), self.limits):
                 yield one.path
             else:
-                self.result.skipped += 1
+                self._skipped.add(self.place(one.path))
 
     def _below(self, root: str) -> Iterator[str]:
         """Every model below `root`; what belongs to one is passed over, what is none is counted."""
@@ -152,11 +166,11 @@ class _Search:
             if _is_checkpoint_part(name, present):
                 continue
             if self._leads_out(path, real_root):
-                self.result.outside += 1
+                self._outside.add(self.place(path))
             elif is_model(path, name, self.limits):
                 yield path
             else:
-                self.result.skipped += 1
+                self._skipped.add(self.place(path))
 
     def _flavours(self, base: str, real_root: str | None) -> Iterator[str]:
         """The models that an `MLmodel` names; what it does not tell is noted."""
@@ -180,7 +194,7 @@ class _Search:
         """Whether the settings leave it out; it is counted."""
         if self.excluded is None or not self.excluded(path):
             return False
-        self.result.excluded += 1
+        self._excluded.add(self.place(path))
         return True
 
     @staticmethod

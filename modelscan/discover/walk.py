@@ -69,9 +69,13 @@ class Links:
         """Note a link to a folder that is not followed."""
         self._left.add((path, real_path(path), rest))
 
-    def missed(self) -> int:
-        """How many of the links lead to what was not visited."""
-        return sum(real is None or not {(real, rest), (real, ())} & self._visited for _, real, rest in self._left)
+    def was_visited(self, real: str) -> bool:
+        """Whether a folder was searched."""
+        return (real, ()) in self._visited
+
+    def missed(self, place: Callable[[str], str]) -> set[str]:
+        """The places of the links that lead to what was not visited."""
+        return {place(path) for path, real, rest in self._left if real is None or not {(real, rest), (real, ())} & self._visited}
 
 
 @record(frozen=True, slots=True)
