@@ -40,6 +40,24 @@ _LFS = re.compile(
 )
 _HTML = re.compile(rb"\A\s*(?:<!--.{0,500}?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _PICKLE = re.compile(rb"\A\x80[\x02-\x05](?:\x95.{8}|[\]}(c\x8cXUK)q])", re.DOTALL)
+_BINARY = "modelscan reads the binary form"
+_MODELS_AS_TEXT: tuple[tuple[re.Pattern[bytes], str], ...] = (
+    (re.compile(rb"\A<\s*ir_version\s*:"), f"an ONNX model in ONNX's text syntax; {_BINARY}, which `onnx.save` writes"),
+    (re.compile(rb"\Air_version\s*:"), f"an ONNX model as protobuf text; {_BINARY}, which `onnx.save` writes"),
+    (re.compile(rb'\A\{\s*"(?:ir_version|irVersion)"'), f"an ONNX model as JSON; {_BINARY}, which `onnx.save` writes"),
+    (re.compile(rb"\A(?:saved_model_schema_version\s*:|meta_graphs\s*\{)"), f"a SavedModel's program as protobuf text; {_BINARY} (.pb)"),
+    (
+        re.compile(rb"\Anode\s*\{[^{}]*\bop\s*:"),
+        f"a TensorFlow graph as protobuf text; {_BINARY}, which `tf.io.write_graph(..., as_text=False)` writes",
+    ),
+    (re.compile(rb"^layers?\s*\{", re.MULTILINE), "a Caffe network as protobuf text, not a format that modelscan reads"),
+    (re.compile(rb"^flavors\s*:\s*$", re.MULTILINE), "the description of an MLflow model; scan its folder, where the model itself lies"),
+)
+"""Looked for at the beginning of a text, behind its comments."""
+_PROTOBUF_TEXT = re.compile(rb"\A\w+\s*[:{<]")
+_PROTOBUF_TEXT_SUFFIXES = (".pbtxt", ".prototxt", ".textproto", ".txtpb", ".onnxtxt", ".onnxtext")
+"""Those that `onnx.serialization` and TensorFlow know."""
+_COMMENTS = re.compile(rb"\A(?:\s*#[^\n]*(?:\n|\Z))*\s*")
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 """Byte order marks, with which text editors begin."""
 _ENOUGH = 20
@@ -85,10 +103,20 @@ def name_text(artifact: Artifact) -> None:
     except UnicodeDecodeError as error:
         if error.start < len(head) - 4:
             return
+    _name_model(_COMMENTS.sub(b"", head, count=1), artifact.name)
     if head.lstrip()[:1] in (b"{", b"["):
         raise UnreadableFile("json-file", "JSON text, not a model file; an architecture is read together with its weights (--config)")
     first = head.decode("utf-8", "replace").strip().splitlines()
     raise UnreadableFile("text-file", f"plain text, not a model: {first[0][:80]!r}" if first else "blank text, not a model")
+
+
+def _name_model(text: bytes, name: str) -> None:
+    """Raise for the text form of a model, and for what is written about one."""
+    for beginning, told in _MODELS_AS_TEXT:
+        if beginning.search(text):
+            raise UnreadableFile("text-file", told)
+    if name.lower().endswith(_PROTOBUF_TEXT_SUFFIXES) and _PROTOBUF_TEXT.match(text):
+        raise UnreadableFile("text-file", f"protobuf text; if it is a model, {_BINARY}")
 
 
 def is_pickle(head: bytes) -> bool:

@@ -123,16 +123,17 @@ class TextFile(Rule):
     """The file is plain text.
 
     What it does:
-        Recognises text under a model's name and quotes its first line.
+        Recognises text under a model's name and quotes its first line. The text form of a model (protobuf text, ONNX's syntax,
+        ONNX as JSON) and the `MLmodel` that describes one are told as such.
 
     Why it matters:
-        It is no model.
+        It is no model, or none in a form that is read: it was not checked.
 
     Example:
-        A note on where to download the weights.
+        A note on where to download the weights. `model.onnxtxt`.
 
     What to do:
-        Fetch the model itself.
+        Fetch the model itself; save one that is there as text in its binary form.
 
     References:
         None.
@@ -141,7 +142,7 @@ class TextFile(Rule):
     code = "FIL014"
     name = "text-file"
     severity = Severity.HIGH
-    help = "fetch the model itself"
+    help = "fetch the model itself, in its binary form"
 
 
 class PickleFile(Rule):
