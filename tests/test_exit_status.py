@@ -53,6 +53,8 @@ SPOILED = {
 """What no file can bring about: the command, and a `sitecustomize.py` that breaks something."""
 MUST_SAY = {
     "a path that does not exist": "no such file or folder",
+    "diff with a folder of models": "models is a folder and no SavedModel",
+    "verify of a folder of models": "models is a folder and no SavedModel",
     "an empty folder": "nothing to scan",
     "a fault of our own": "a fault of our own: ModuleNotFoundError",
     "the same with its traceback": "Traceback",

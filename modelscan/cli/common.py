@@ -57,6 +57,16 @@ def usage_error(text: str) -> NoReturn:
     raise typer.Exit(USAGE)
 
 
+def refuse_no_model(path: str) -> None:
+    """Exit 2 for the path of one model where nothing is, or a folder that is none: the call is wrong, not a file."""
+    from modelscan.discover import absent, is_saved_model, is_there
+
+    if not is_there(path):
+        usage_error(absent(path))
+    if os.path.isdir(path) and not is_saved_model(path) and os.access(path, os.R_OK | os.X_OK):
+        usage_error(f"{path} is a folder and no SavedModel; `modelscan scan` searches folders")
+
+
 @contextmanager
 def usage_errors() -> Iterator[None]:
     """Turns configuration errors into usage errors."""

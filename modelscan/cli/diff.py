@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from modelscan.cli.common import Colour, dims_of, emit, inputs_of, style_of, usage_error, usage_errors
+from modelscan.cli.common import Colour, dims_of, emit, inputs_of, refuse_no_model, style_of, usage_errors
 from modelscan.cli.gate import IsolatedOption, SettingsFileOption
 from modelscan.cli.inspect import ColourOption, DimOption, InputOption, ValuesOption
 
@@ -37,13 +36,11 @@ def diff(
     Exit status 0: no difference; 1: a difference, or one of them cannot be read; 2: wrong usage.
     """
     from modelscan.diff import diff_isolated
-    from modelscan.discover import absent
     from modelscan.formats import ReadOptions
     from modelscan.policy.choice import Choice
 
     for path in (before, after):
-        if not os.path.lexists(path):
-            usage_error(absent(path))
+        refuse_no_model(path)
     with usage_errors():
         Choice({}, config, isolated).settings()  # for the formulas of custom layers
         found = diff_isolated(before, after, ReadOptions(dims=dims_of(dim or ()), inputs=inputs_of(input or ()), values=values))

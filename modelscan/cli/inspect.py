@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from modelscan.cli.common import Colour, dims_of, emit, inputs_of, style_of, usage_error, usage_errors
+from modelscan.cli.common import Colour, dims_of, emit, inputs_of, refuse_no_model, style_of, usage_error, usage_errors
 from modelscan.cli.gate import (
     AgainstOption,
     BaselineOption,
@@ -118,13 +118,9 @@ def explain(
 
 def _show(path: str, options: ReadOptions, showing: Showing, gate: Gate | None, choice: Choice | None) -> NoReturn:
     """Read one file and show it, both in a child process with limits; exit with its status. Arguments as for `showing.show`."""
-    from modelscan.discover import absent, is_saved_model, is_there
     from modelscan.showing import show
 
-    if not is_there(path):
-        usage_error(absent(path))
-    if os.path.isdir(path) and not is_saved_model(path) and os.access(path, os.R_OK | os.X_OK):
-        usage_error(f"{path} is a folder and no SavedModel; `modelscan scan` searches folders")
+    refuse_no_model(path)
     if options.config is not None and not os.path.isfile(options.config):
         usage_error(f"{options.config}: no such file")
     shown = show(path, options, showing, gate, choice)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from modelscan.cli.common import USAGE, Colour, emit, style_of, usage_error
+from modelscan.cli.common import USAGE, Colour, emit, refuse_no_model, style_of, usage_error
 from modelscan.cli.inspect import ColourOption
 
 
@@ -31,13 +30,11 @@ def verify(
 
     Exit status 0: all agree; 1: a difference, or the framework does not load the file; 2: wrong usage, or the framework is not installed.
     """
-    from modelscan.discover import absent
     from modelscan.limits import GIB
     from modelscan.verify import Oracle
     from modelscan.verify import verify as compare
 
-    if not os.path.lexists(file):
-        usage_error(absent(file))
+    refuse_no_model(file)
     with Oracle(seconds=seconds, memory=memory * GIB) as oracle:
         found = compare(file, oracle=oracle, allow_unsafe=allow_unsafe)
     if format is VerifyFormat.JSON:
