@@ -41,12 +41,12 @@ def test_the_action_uses_what_its_steps_give():
     assert "inputs.upload-sarif == 'true'" in upload["if"]
 
 
-@pytest.fixture
-def step(tmp_path):
-    """Runs the shell step of the action as the runner does, in a workspace with two models."""
+@pytest.fixture(params=["bin", "Scripts"], ids=["elsewhere", "windows"])
+def step(request, tmp_path):
+    """Runs the shell step of the action as the runner does, in a workspace with two models; a virtual environment of Windows has `Scripts`."""
     workspace, temp = tmp_path / "workspace", tmp_path / "temp"
-    (temp / "modelscan" / "bin").mkdir(parents=True)
-    command = temp / "modelscan" / "bin" / "modelscan"
+    command = temp / "modelscan" / request.param / "modelscan"
+    command.parent.mkdir(parents=True)
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m modelscan "$@"\n')
     command.chmod(0o755)
     (workspace / "my models").mkdir(parents=True)
@@ -76,6 +76,21 @@ def step(tmp_path):
 
     run.workspace = workspace
     return run
+
+
+@pytest.mark.parametrize("programs", ["bin", "Scripts"])
+def test_the_installation_finds_the_environment_that_it_made(tmp_path, programs):
+    made = tmp_path / "temp" / "modelscan" / programs / "python"
+    python = tmp_path / "path" / "python"
+    for one, text in ((python, f'mkdir -p "{made.parent}" && cp "{tmp_path}/inner" "{made}"'), (tmp_path / "inner", 'echo "pip: $@"')):
+        one.parent.mkdir(exist_ok=True)
+        one.write_text(f"#!/bin/sh\n{text}\n")
+        one.chmod(0o755)
+    (tmp_path / "temp").mkdir()
+    environment = {"PATH": f"{python.parent}:{os.environ['PATH']}", "RUNNER_TEMP": str(tmp_path / "temp"), "GITHUB_ACTION_PATH": "here"}
+    call = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", STEPS["Install modelscan"]["run"]]
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "pip: -m pip install --quiet here\n"), done.stderr
 
 
 def test_the_step_fails_on_findings_and_leaves_all_reports(step):
