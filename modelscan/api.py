@@ -63,7 +63,7 @@ def scan(
         values: read the weights themselves, too.
         jobs: child processes at once; one per processor when None.
         isolate: read each file in a child process with limits. Switch it off in a program with threads of its own.
-        settings: the policy to apply, such as `modelscan.config.load()`; none when left out. `report.policy["failing"]` is then
+        settings: the policy to apply, such as `modelscan.config.load()`; none when left out. `report.failing` is then
             the number of findings that fail it. The formulas of its custom layers stay known to this process.
         limits: bounds on each file.
 

@@ -258,6 +258,11 @@ class Report(Plain):
     policy: Mapping[str, Any] | None = None
     """What the user's policy did: findings that fail, were ignored, suppressed or known; None where none was applied."""
 
+    @property
+    def failing(self) -> int | None:
+        """Findings that fail the policy, as `policy` has them; None where none was applied."""
+        return None if self.policy is None else int(self.policy["failing"])
+
     def count(self, severity: Severity) -> int:
         """Findings of exactly this severity that no policy suppressed."""
         return sum(one.severity == severity and one.suppressed is None for model in self.models for one in model.findings)

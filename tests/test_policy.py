@@ -217,7 +217,7 @@ def test_a_production_model_that_cannot_be_used_is_an_error(path, told):
 def test_thresholds_and_selection(text, failing):
     report, count = judged(EDITED, text)
     assert count == failing
-    assert report.policy["failing"] == failing
+    assert report.failing == report.policy["failing"] == failing
     left_out = 4 - len(codes(report))
     assert report.policy["ignored"] >= left_out
 
@@ -492,4 +492,5 @@ def test_the_library_applies_settings():
     plain = modelscan.scan([EDITED], isolate=False)
     assert plain.policy is None
     assert callable(modelscan.scan), "importing the module of that name must not hide the function"
-    assert modelscan.scan([EDITED], isolate=False, settings=settings(suppression())).policy["failing"] == 0
+    assert modelscan.scan([EDITED], isolate=False, settings=settings(suppression())).failing == 0
+    assert modelscan.scan([EDITED], isolate=False).failing is None, "no policy, no judgement"
