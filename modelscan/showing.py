@@ -55,9 +55,10 @@ class Showing(Plain):
     colour: bool
     unicode: bool
     format: str = "table"
-    """Of a ledger: `table`, `json` or `markdown`."""
+    """`table`, `json` or, of a ledger, `markdown`."""
     depth: int | None = None
     weights: bool = False
+    macs: bool = False
     layer: str | None = None
     """The one that is to be explained; all with weights when None."""
 
@@ -81,23 +82,23 @@ class Showing(Plain):
         from modelscan.report.text import Style, escape
 
         style = Style(self.columns, self.colour, self.unicode)
-        return "\n".join([render(report.models[0], style, View(self.depth, self.weights)), *map(escape, report.notes)])
+        return "\n".join([render(report.models[0], style, View(self.depth, self.weights, self.macs)), *map(escape, report.notes)])
 
     def _derivation(self, report: ModelReport) -> Shown:
-        from modelscan.report.explain import explain
-        from modelscan.report.table import render
+        from modelscan.report.explain import derivations, explain
         from modelscan.report.text import Style
 
-        style = Style(self.columns, self.colour, self.unicode)
         if not report.readable:
-            return Shown(render(report, style), 1)
+            return Shown(self._ledger(Report((report,))), 1)
         chosen = None
         if self.layer is not None:
             chosen = [one for one in report.layers if one.path == self.layer] or [one for one in report.layers if one.name == self.layer]
             if not chosen:
                 return Shown("", _USAGE, f"{report.path} has no layer {self.layer!r}{_similar(report, self.layer)}")
         grave = any(Severity(one.severity).rank >= Severity.HIGH.rank for one in report.findings)
-        return Shown(explain(report, style, chosen), int(grave))
+        if self.format == "json":
+            return Shown(self._ledger(Report((derivations(report, chosen),))), int(grave))
+        return Shown(explain(report, Style(self.columns, self.colour, self.unicode), chosen), int(grave))
 
 
 def _similar(report: ModelReport, name: str) -> str:

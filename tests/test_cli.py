@@ -51,6 +51,47 @@ def test_explain_derives_a_layer():
 
 
 @pytest.mark.parametrize(
+    ("layer", "shown"),
+    [
+        (None, ["middle/inner/a", "middle/inner/b", "middle/c", "head"]),
+        ("head", ["head"]),
+        ("middle/inner", ["middle/inner", "middle/inner/a", "middle/inner/b"]),
+        ("entry", ["entry"]),
+    ],
+)
+def test_a_derivation_as_data_is_the_ledger_of_its_layers(layer, shown):
+    """The schema and the entries are those of `inspect`: there is one form of the data."""
+    path = GOOD / "nested.keras"
+    done = run("explain", path, *([layer] if layer else []), "--format", "json")
+    report = json.loads(done.stdout)
+    jsonschema.validate(report, SCHEMA)
+    whole = json.loads(run("inspect", path, "--format", "json").stdout)["models"][0]
+    (model,) = report["models"]
+    assert [one["path"] for one in model["layers"]] == shown
+    assert model == whole | {"layers": [one for one in whole["layers"] if one["path"] in shown]}
+
+
+@pytest.mark.parametrize("name", ["page.h5", "edited_units.h5"])
+def test_explain_as_data_has_the_exit_status_of_explain(name):
+    done = run("explain", BAD / name, "-f", "json")
+    assert done.returncode == run("explain", BAD / name).returncode == 1
+    (model,) = json.loads(done.stdout)["models"]
+    assert model["findings"]
+
+
+def test_rules_as_data():
+    listed = json.loads(run("rules", "--format", "json").stdout)
+    told = [line.split()[:3] for line in run("rules").stdout.splitlines()]
+    assert [[one["code"], one["severity"], one["name"]] for one in listed] == told
+    assert json.loads(run("rules", "WGT00", "-f", "json").stdout) == [one for one in listed if one["code"].startswith("WGT00")]
+    (one,) = [one for one in listed if one["code"] == "PAR001"]
+    assert json.loads(run("rule", "weight-mismatch", "-f", "json").stdout) == one
+    assert run("rule", "PAR001").stdout.partition("\n\n")[2].rstrip() == one["documentation"]
+    assert one["documentation"].startswith(one["summary"])
+    assert one["help"]
+
+
+@pytest.mark.parametrize(
     "path", sorted([*GOOD.glob("*.keras"), *GOOD.glob("*.h5"), *GOOD.glob("*.onnx"), *BAD.iterdir()]), ids=lambda p: p.name
 )
 def test_json_follows_the_schema(path):
@@ -205,6 +246,21 @@ def test_depth_folds_and_weights_unfold():
     assert "inner" not in folded
     assert "middle (Functional)" in folded
     assert "kernel" in run("inspect", GOOD / "nested.keras", "--weights").stdout
+
+
+def test_multiply_accumulates_have_a_column_on_demand():
+    """Those of the JSON report, in the table of each width; what is unknown stays so."""
+    for name in ("good/nested.keras", "saved_model/tf_1_savedmodel", "good/conv_net.onnx"):
+        path = GOOD.parent / name
+        (model,) = json.loads(run("inspect", path, "-f", "json").stdout)["models"]
+        for columns in ("60", "80", "200"):
+            lines = run("inspect", path, "--macs", COLUMNS=columns).stdout.splitlines()
+            head = next(line for line in lines if line.lstrip().startswith("Layer (type)"))
+            end = head.index("MACs") + 4
+            shown = [line[:end].split()[-1] for line in lines[lines.index(head) + 2 :][: len(model["layers"])]]
+            assert shown == ["?" if one["macs"] is None else f"{one['macs']:,}" for one in model["layers"]]
+        assert ("? MACs" in "\n".join(lines)) == (model["macs"] is None)
+        assert "MACs  " not in run("inspect", path).stdout
 
 
 def test_output_goes_to_a_file(tmp_path):

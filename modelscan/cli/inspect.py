@@ -50,11 +50,19 @@ class InspectFormat(StrEnum):
     MARKDOWN = "markdown"
 
 
+class ExplainFormat(StrEnum):
+    """Views of a derivation."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
 def inspect(
     file: FileArgument,
     format: Annotated[InspectFormat, typer.Option("--format", "-f", help="How to write it.")] = InspectFormat.TABLE,
     depth: Annotated[int | None, typer.Option("--depth", min=0, help="Fold nested models and scopes below this depth.")] = None,
     weights: Annotated[bool, typer.Option("--weights", help="A row per weight below each layer.")] = False,
+    macs: Annotated[bool, typer.Option("--macs", help="A column of multiply-accumulates for one sample.")] = False,
     config: ConfigOption = None,
     dim: DimOption = None,
     input: InputOption = None,
@@ -87,7 +95,7 @@ def inspect(
             return
         gate = choice.gate()
 
-    showing = Showing("inspect", style.columns, style.colour, style.unicode, format.value, depth, weights)
+    showing = Showing("inspect", style.columns, style.colour, style.unicode, format.value, depth, weights, macs)
     options = ReadOptions(architecture, dims_of(dim or ()), inputs_of(input or ()), values=gate.settings.values)
     _show(file, options, showing, gate, choice if gate.settings.self_contained else None)
 
@@ -95,6 +103,7 @@ def inspect(
 def explain(
     file: FileArgument,
     layer: Annotated[str | None, typer.Argument(metavar="[LAYER]", help="Name or path of a layer; all with weights when left out.")] = None,
+    format: Annotated[ExplainFormat, typer.Option("--format", "-f", help="How to write it.")] = ExplainFormat.TABLE,
     config: ConfigOption = None,
     dim: DimOption = None,
     input: InputOption = None,
@@ -111,7 +120,7 @@ def explain(
     choice = Choice({}, settings_file, isolated)
     with usage_errors():
         settings = choice.settings()  # for the formulas of custom layers
-    showing = Showing("explain", style.columns, style.colour, style.unicode, layer=layer)
+    showing = Showing("explain", style.columns, style.colour, style.unicode, format.value, layer=layer)
     options = ReadOptions(architecture, dims_of(dim or ()), inputs_of(input or ()))
     _show(file, options, showing, None, choice if settings.self_contained else None)
 

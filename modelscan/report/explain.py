@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from modelscan.ledger import LayerReport, ModelReport, WeightReport
 from modelscan.report.text import Style, escape, number, pad, shape, shapes, width
@@ -13,12 +14,32 @@ _BETWEEN = 12
 
 def explain(report: ModelReport, style: Style, layers: Sequence[LayerReport] | None = None) -> str:
     """The layers given, or all that hold weights or should."""
-    chosen = [one for one in report.layers if one.weights or one.parameters] if layers is None else list(layers)
-    chosen = [one for one in chosen if not one.container or one.weights or layers is not None]
-    blocks = ["\n".join(_layer(report, one, style)) for one in chosen]
+    blocks = ["\n".join(_layer(report, one, style)) for one in (_explained(report) if layers is None else layers)]
     if not blocks:
         blocks = ["no layer of this model has weights"]
     return style.finish("\n\n".join(blocks))
+
+
+def derivations(report: ModelReport, layers: Sequence[LayerReport] | None = None) -> ModelReport:
+    """The same report with those layers alone; a container brings those in it, whose sum it is."""
+    if layers is None:
+        return replace(report, layers=tuple(_explained(report)))
+    chosen = []
+    within = -1  # the depth of the container that is gone through; no layer is below
+    paths = {one.path for one in layers}
+    for one in report.layers:
+        if within < 0 or one.depth <= within:
+            within = -1
+            if one.path not in paths:
+                continue
+            within = one.depth if one.container else -1
+        chosen.append(one)
+    return replace(report, layers=tuple(chosen))
+
+
+def _explained(report: ModelReport) -> Iterator[LayerReport]:
+    """What has something to explain, containers for their layers."""
+    return (one for one in report.layers if one.weights or (one.parameters and not one.container))
 
 
 def _layer(report: ModelReport, layer: LayerReport, style: Style) -> Iterator[str]:

@@ -46,6 +46,8 @@ class View:
     """Containers below this depth are folded; None: none are."""
     weights: bool = False
     """A row per tensor below each layer."""
+    macs: bool = False
+    """A column of multiply-accumulates."""
     findings: bool = True
 
 
@@ -115,9 +117,9 @@ def _line(row: _Row, name: str, behind: str, style: Style) -> str:
     return style.paint(line, "dim") if row.dim else line
 
 
-_HEADS = ("Layer (type)", "Output shape", "Params", "Share")
-_RIGHT = (False, False, True, True)
-_SHARE, _FORMULA = 3, 4
+_HEADS = ("Layer (type)", "Output shape", "Params", "MACs", "Share")
+_RIGHT = (False, False, True, True, True)
+_SHAPE, _MACS, _SHARE, _FORMULA = 1, 3, 4, 5
 
 
 def as_text(report: ModelReport) -> str:
@@ -132,7 +134,7 @@ def render(report: ModelReport, style: Style, view: View | None = None) -> str:
     if report.layers:
         lines += ["", *_table(report, style, view)]
     if report.readable:
-        lines += ["", *_totals(report, style), *_conclusion(report, style)]
+        lines += ["", *_totals(report, style, view), *_conclusion(report, style)]
     if view.findings and report.findings:
         lines += ["", *finding_lines(report.findings, style)]
     return style.finish("\n".join(map(str.rstrip, lines)))
@@ -150,7 +152,8 @@ def _table(report: ModelReport, style: Style, view: View) -> list[str]:
     parts = list(_rows(report, view))
     rows = [row for part in parts for row in part.rows]
     names = max([width(_HEADS[0]), *(part.widest for part in parts)])
-    for drop in ((), (_SHARE,), (_FORMULA,)):  # the share goes before the formula does
+    unasked = () if view.macs else (_MACS,)
+    for drop in (unasked, (*unasked, _SHARE), (*unasked, _FORMULA)):  # the share goes before the formula does
         columns = _columns(rows, names, style.columns, drop)
         shown = [index for index, wide in enumerate(columns) if wide]
         room = max(0, style.columns - _MARGIN - sum(columns[index] + _GAP for index in shown) - 3)
@@ -194,14 +197,16 @@ def _joined(cells: Sequence[str], text: str, mark: str) -> str:
 
 def _columns(rows: Sequence[_Row], names: int, available: int, drop: Sequence[int]) -> list[int]:
     """Width of each column; names, which need so many columns, give way first, then the share, then the shapes are dropped."""
-    wide = [names, *(max([width(_HEADS[index]), *map(width, {row.cells[index] for row in rows})]) for index in range(1, len(_HEADS)))]
-    wide = [0 if index in drop else columns for index, columns in enumerate(wide)]
+    wide = [names] + [0] * (len(_HEADS) - 1)
+    for index in range(1, len(_HEADS)):
+        if index not in drop:
+            wide[index] = max([width(_HEADS[index]), *map(width, {row.cells[index] for row in rows})])
     room = available - _MARGIN - 3 - (0 if _FORMULA in drop else _LEAST_FORMULA)
     for index, least in ((0, 24), (1, 20)):
         needed = sum(wide) + _GAP * sum(map(bool, wide))
         wide[index] = max(min(wide[index], least), wide[index] - max(0, needed - room))
     room = available - _MARGIN - 2
-    for index in (3, 1):
+    for index in (_SHARE, _SHAPE, _MACS):
         if sum(wide) + _GAP * sum(map(bool, wide)) > room:
             wide[index] = 0
     rest = room - sum(wide[1:]) - _GAP * sum(map(bool, wide))
@@ -223,7 +228,7 @@ def _rows(report: ModelReport, view: View) -> Iterator[_Single | _Copies]:
                 yield from (_Single(_weight_row(one, "  " * part.depth)) for one in part.weights)
     if report.unclaimed:
         count = number(sum(one.elements or 0 for one in report.unclaimed))
-        yield _Single(_Row(("(no layer)", "", count, ""), "stored, claimed by no layer", "", "", "", "extra"))
+        yield _Single(_Row(("(no layer)", "", count, "", ""), "stored, claimed by no layer", "", "", "", "extra"))
         if view.weights:
             yield from (_Single(_weight_row(one, "")) for one in report.unclaimed)
 
@@ -245,6 +250,7 @@ def _layer_row(layer: LayerReport, view: View, total: int | None) -> _Row:
             *_names(layer, (layer.name,)),
             outputs(layer),
             number(layer.parameters),
+            number(layer.macs) if view.macs else "",
             "" if layer.container and not folded else share(layer.parameters, total),
         ),
         formula(layer),
@@ -261,10 +267,10 @@ def _weight_row(weight: WeightReport, indent: str) -> _Row:
     shown = weight.stored_shape if weight.stored_shape is not None else weight.shape
     stored = f"{shapes([shown]) if shown is not None else '?'} {escape(weight.stored_dtype or '')}".strip()
     text = weight.problem or (" = ".join(part for part in (weight.formula, weight.formula_values) if part))
-    return _Row((name, stored, number(weight.elements), ""), escape(text), "", "", "", weight.verdict, True)
+    return _Row((name, stored, number(weight.elements), "", ""), escape(text), "", "", "", weight.verdict, True)
 
 
-def _totals(report: ModelReport, style: Style) -> Iterator[str]:
+def _totals(report: ModelReport, style: Style, view: View) -> Iterator[str]:
     found = report.parameters
     kinds = (
         [f"{size(report.weight_bytes)} {escape(next(iter(found.by_dtype)))}"] if len(found.by_dtype) == 1 else [size(report.weight_bytes)]
@@ -275,7 +281,7 @@ def _totals(report: ModelReport, style: Style) -> Iterator[str]:
     if found.trainable is not None or found.non_trainable is not None:
         parts += [f"trainable {trainable}", f"non-trainable {frozen}"]
     parts.append(f"optimizer {number(found.optimizer) if found.optimizer else 'none'}")
-    if report.macs:
+    if report.macs or view.macs:
         parts.append(f"{number(report.macs)} MACs")
     yield from _wrapped("  " + " · ".join(parts), style.columns)
     if len(found.by_dtype) > 1:

@@ -75,6 +75,19 @@ class Rule:
         return Finding(self.code, self.name, severity or self.severity, message, layer, tensor, offset, where, self.help or None)
 
     @classmethod
+    def to_dict(cls) -> dict[str, str]:
+        """What is told of the rule, ready for JSON."""
+        text = cls.documentation()
+        return {
+            "code": cls.code,
+            "name": cls.name,
+            "severity": str(cls.severity),
+            "summary": text.partition("\n")[0],
+            "help": cls.help,
+            "documentation": text,
+        }
+
+    @classmethod
     def documentation(cls) -> str:
         """The docstring, cleaned."""
         return inspect.cleandoc(cls.__doc__ or "")
