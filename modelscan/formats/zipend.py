@@ -52,7 +52,7 @@ def directory_of(source: Source) -> Directory | None:
 
 
 def entry_names(source: Source, found: Directory) -> Iterator[bytes]:
-    """The names of the entries as their bytes, up to the first that is no entry; reads the directory block by block."""
+    """The names of the entries as bytes, each to its first zero, as `zipfile` has them; ends at what is no entry; reads block by block."""
     at, end = found.offset, found.offset + found.size
     block, start = b"", at
     while at + _ENTRY.size <= end:
@@ -62,7 +62,7 @@ def entry_names(source: Source, found: Directory) -> Iterator[bytes]:
         if fields[0] != b"PK\x01\x02":
             return
         name = at - start + _ENTRY.size
-        yield block[name : name + fields[10]]
+        yield block[name : name + fields[10]].partition(b"\0")[0]
         at += _ENTRY.size + fields[10] + fields[11] + fields[12]
 
 

@@ -37,7 +37,8 @@ class DamagedArchive(Rule):
     """A member of the archive contradicts the archive's directory.
 
     What it does:
-        Compares each member's own header with the directory and inflates what is compressed.
+        Compares each member's own header with the directory, looks for members within each other and for names that readers
+        understand in two ways, and inflates what is compressed.
 
     Why it matters:
         Readers differ in which of the two they believe, so that one checks what another does not load.

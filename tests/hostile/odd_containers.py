@@ -30,6 +30,7 @@ from tests.hostile.exhibit import (
     weights_h5,
     write,
 )
+from tests.hostile.keras_files import python_lambda, with_layers
 
 TEXT_PICKLE = b"cos\nsystem\n(S'id'\ntR."
 """Protocol 0: letters and line ends only. It is never loaded."""
@@ -101,6 +102,51 @@ def _crc_lies(data: bytearray) -> None:
     data[at + 16] ^= 1
 
 
+def _patch_of_what_is_nowhere(data: bytearray) -> None:
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.rindex(signature) + flags] |= 0x20
+
+
+def _reaches_into_the_next(data: bytearray) -> None:
+    """The first member has the second one in it, as its header and the directory say alike."""
+    size = data.index(b"PK\x01\x02") - data.index(b"PK\x03\x04", 10) - 100
+    for signature, at in ((b"PK\x03\x04", 18), (b"PK\x01\x02", 20)):
+        begin = data.index(signature) + at
+        data[begin : begin + 8] = struct.pack("<II", size, size)
+
+
+def _beyond_the_end(data: bytearray) -> None:
+    """Both headers state more bytes than there are."""
+    for signature, at in ((b"PK\x03\x04", 18), (b"PK\x01\x02", 20)):
+        begin = data.rindex(signature) + at
+        data[begin : begin + 8] = struct.pack("<II", 1 << 30, 1 << 30)
+
+
+def second_config(name: str, rule: str, member: str | zipfile.ZipInfo, change: tuple[bytes, bytes] | None = None) -> None:
+    """Registers an archive with a harmless configuration, and one with a Lambda that some readers find under the same name."""
+
+    def build(folder: Path) -> Path:
+        evil = json.dumps(with_layers(python_lambda()))
+        path = keras_zip(folder / "model.keras", extra=[(member, evil)])
+        return path if change is None else write(path, path.read_bytes().replace(*change))
+
+    BAD.append(Exhibit(name, rule, build))
+
+
+def _called_otherwise() -> zipfile.ZipInfo:
+    """`notes.txt`, which a Unicode path in its extra field calls `config.json`."""
+    info = zipfile.ZipInfo("notes.txt")
+    path = struct.pack("<BL", 1, zlib.crc32(b"notes.txt")) + b"config.json"
+    info.extra = struct.pack("<HH", 0x7075, len(path)) + path
+    return info
+
+
+second_config("member_with_a_zero_in_its_name", "damaged-archive", "config.json_.txt", (b"config.json_", b"config.json\0"))
+second_config("lambda_in_a_member_with_a_zero_in_its_name", "lambda-code", "config.json_.txt", (b"config.json_", b"config.json\0"))
+second_config("member_with_a_name_in_its_extra_field", "damaged-archive", _called_otherwise())
+patched("member_that_is_a_patch", "damaged-archive", _patch_of_what_is_nowhere)
+patched("member_within_another", "damaged-archive", _reaches_into_the_next)
+patched("member_beyond_the_end", "damaged-archive", _beyond_the_end)
 patched("member_with_another_size_inside", "damaged-archive", _size_lies)
 patched("member_with_another_method_inside", "damaged-archive", _method_lies)
 patched("crc_of_weights", "wrong-crc", _crc_lies)

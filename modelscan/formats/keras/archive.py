@@ -74,7 +74,7 @@ def read(artifact: Artifact, limits: Limits) -> Model:
         seen.append(Observation("missing-config", f"the archive has no {CONFIG}: nothing tells which layers the weights belong to"))
     stored = weights.of_archive(archive, artifact, limits, seen)
     if block is None and stored is None:
-        first = next((one for one in seen if one.severity is None), None)
+        first = next((one for one in seen if one.severity is None and one.kind != "trailing-bytes"), None)
         raise UnreadableFile(first.kind if first else "missing-config", first.message if first else "no configuration and no weights")
     facts: dict[str, Any] = {"keras_version": version, "members": sorted(archive.members)}
     if isinstance(config, dict):

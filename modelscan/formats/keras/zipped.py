@@ -11,6 +11,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -24,6 +25,10 @@ from modelscan.source import Bytes, Cached, Source, SourceFile, Window
 
 _LOCAL = struct.Struct("<4sHHHHHLLLHH")
 _STORED = 0
+_ENCRYPTED, _PATCHED = 0x41, 0x20
+"""Flags of a member (APPNOTE 4.4.4); `zipfile` refuses both."""
+_UNICODE_PATH = 0x7075
+"""Extra field (APPNOTE 4.6.9): version, checksum of the name that it replaces, the name. Python's `zipfile` follows it from 3.12 on."""
 _SNIFFED = 1_000
 """Members whose first bytes are looked at."""
 _PROGRAMS = (b"\x7fELF", b"MZ", b"#!", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe")
@@ -96,6 +101,28 @@ def _decompressor(member: Member) -> _Decompressor | None:
     return None
 
 
+def _plain(name: str) -> str:
+    """A name as `zipfile` looks it up."""
+    return name.partition("\0")[0]
+
+
+def _least_end(info: zipfile.ZipInfo) -> int:
+    """The byte before which a member does not end: what its own header has as an extra field comes on top."""
+    return info.header_offset + _LOCAL.size + len(info.orig_filename) + info.compress_size
+
+
+def _other_name(info: zipfile.ZipInfo) -> str | None:
+    """What an extra field calls a member, where that is neither its name nor one that its name has no letters for."""
+    extra, at = info.extra, 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, at)
+        if kind == _UNICODE_PATH and length > 5:
+            name = extra[at + 9 : at + 4 + length].decode("utf-8", "replace")
+            return name if name.isascii() else None
+        at += 4 + length
+    return None
+
+
 class Archive:
     """The members of an archive. A truncated one is read by its local headers as far as these go."""
 
@@ -113,9 +140,13 @@ class Archive:
             self._salvage(str(error), seen)
             return
         for info in infos:
-            name = info.orig_filename
+            name = _plain(info.orig_filename)
             if name in self.members:
                 self.duplicates.append(name)
+            other = _other_name(info) or name
+            if other != info.orig_filename:
+                text = f"the member {info.orig_filename!r} is {other!r} to readers that stop at a zero or follow its extra field"
+                seen.append(Observation("damaged-archive", text, offset=info.header_offset, where=name))
             self.members[name] = Member(
                 name,
                 info.compress_type,
@@ -126,6 +157,7 @@ class Archive:
                 info.header_offset,
                 info.external_attr >> 16,
             )
+        self._note_overlap(infos, directory.start_dir, seen)
         first = min((info.header_offset for info in infos), default=0)
         if first:
             program = source.read(0, min(4, first)).startswith(_PROGRAMS)
@@ -133,6 +165,17 @@ class Archive:
             seen.append(Observation("trailing-bytes", text, offset=0, severity=Severity.HIGH if program else None))
         if end < source.size:
             seen.append(Observation("trailing-bytes", f"{source.size - end:,} bytes follow the end of the archive", offset=end))
+
+    @staticmethod
+    def _note_overlap(infos: Sequence[zipfile.ZipInfo], end: int, seen: list[Observation]) -> None:
+        """An observation where members lie within each other, or run into the directory. An extra field is left out of account."""
+        ordered = sorted(infos, key=lambda info: info.header_offset)
+        ends = [*(info.header_offset for info in ordered[1:]), end]
+        over = [one for one, next_one in zip(ordered, ends, strict=False) if _least_end(one) > next_one]
+        if over:
+            more = f", and {len(over) - 1:,} more such members" if len(over) > 1 else ""
+            text = f"the {over[0].compress_size:,} bytes of the member {over[0].orig_filename!r} run into what lies behind it{more}"
+            seen.append(Observation("damaged-archive", text, offset=over[0].header_offset, where=over[0].orig_filename))
 
     def _end_of(self, directory: zipfile.ZipFile) -> int:
         """The byte after the end record and its comment."""
@@ -175,15 +218,15 @@ class Archive:
                 seen.append(Observation("pickle-member", f"the member {name!r} is a pickle", where=name))
             elif lowered.endswith(_CODE):
                 seen.append(Observation("unexpected-member", f"the member {name!r} is code, which no model file needs", where=name))
-            if member.flags & 1:
+            if member.flags & _ENCRYPTED:
                 seen.append(Observation("encrypted-member", f"the member {name!r} is encrypted", where=name))
-            problem = self._disagreement(member)
+            problem = "its data are a patch, which nothing reads" if member.flags & _PATCHED else self._disagreement(member)
             if problem is not None:
                 seen.append(Observation("damaged-archive", f"{name}: {problem}", offset=member.header, where=name))
 
     def note_contents(self, seen: list[Observation], known: set[str]) -> None:
         """Observations on members that are not `known`: whatever they are called, what do they begin with?"""
-        others = (one for one in self.members.values() if one.name not in known and one.stored and not one.flags & 1)
+        others = (one for one in self.members.values() if one.name not in known and one.stored and not one.flags & _ENCRYPTED)
         for member in islice(others, _SNIFFED):
             if member.name.lower().endswith((*PICKLES, *_CODE)):
                 continue  # told by its name
@@ -240,7 +283,7 @@ class Archive:
         """
         member = self.members[name]
         start = self.data_start(member)
-        if member.flags & 1:
+        if member.flags & _ENCRYPTED:
             raise UnreadableFile("encrypted-member", f"{name} is encrypted", offset=member.header)
         there = min(member.stored, self.source.size - start)
         if member.method == _STORED:
@@ -256,7 +299,7 @@ class Archive:
         if fields[0] != b"PK\x03\x04":
             raise UnreadableFile("damaged-archive", f"no local header of {member.name}", offset=member.header)
         name = self.source.read(member.header + _LOCAL.size, fields[9])
-        if name.decode("utf-8", "replace") != member.name and name.decode("cp437") != member.name:
+        if member.name not in (_plain(name.decode("utf-8", "replace")), _plain(name.decode("cp437"))):
             text = f"the directory calls the member {member.name!r}, its local header {name.decode('utf-8', 'replace')!r}"
             raise UnreadableFile("damaged-archive", text, offset=member.header)
         return int(member.header + _LOCAL.size + fields[9] + fields[10])
