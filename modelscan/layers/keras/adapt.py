@@ -71,6 +71,8 @@ def _quantised(c: Config, derived: Derived, mode: str) -> Derived:
             found.extend(own)  # an embedding keeps each scale beside its table
         else:
             scales.extend(own)
+    if c.version == (3, 2):  # it numbers a scale for the place behind a bias, whether or not there is one
+        scales = [replace(one, key="vars/2") for one in scales]
     return replace(derived, weights=[*found, *scales], note=f"quantised to {mode}")
 
 
@@ -89,6 +91,8 @@ def _packed(c: Config, spec: WeightSpec, name: str, argument: str) -> tuple[Weig
     if c.type == "EinsumDense":
         return packed, [c.weight("kernel_scale", *_einsum_scale(c, spec.dims), trainable=False, dtype=FLOATING)]
     kept, grouped = (spec.dims[0], spec.dims[1]) if table and not reverse else (spec.dims[1], spec.dims[0])
+    if table and c.version == (3, 2):  # the one version that scales a table per feature
+        kept = spec.dims[1]
     if name == "int8" or block <= 0:
         return packed, [c.weight(f"{spec.role}_scale", kept, trainable=False, dtype=FLOATING)]
     blocks = _groups(grouped, block)

@@ -31,9 +31,16 @@ def _attended(c: Config) -> tuple[Shape | None, ...]:
         return (None,)
     query, value = c.inputs[0], c.inputs[1]
     c.checked(query, 2), c.checked(value, 2)
-    output = (*query[:-1], value[-1])
-    scores = (*query[:-1], value[-2])
-    return (output, scores) if c.arguments.get("return_attention_scores") else (output,)
+    version = c.version or (0, 0)
+    output = query if version == (3, 0) else (*query[:-1], value[-1])
+    if not c.arguments.get("return_attention_scores") or (3, 0) <= version < _SCORED["Attention"]:
+        return (output,)
+    scores = (*query[:2], value[1]) if (3, 0) <= version < (3, 15) else (*query[:-1], value[-2])
+    return output, scores
+
+
+_SCORED = {"Attention": (3, 8), "MultiHeadAttention": (3, 4), "GroupedQueryAttention": (3, 15)}
+"""Version of Keras 3 since which a graph holds the returned scores (`compute_output_spec`); before, a symbolic call yields one tensor."""
 
 
 def _sources(c: Config) -> tuple[Shape | None, Shape | None, Shape | None]:
@@ -81,9 +88,11 @@ def multi_head_attention(c: Config) -> Derived:
     other = c.positions(value) if value is not None else None
     scores = _score_macs(heads, key_dim, value_dim, length, other)
     results: tuple[Shape | None, ...] = (output,)
-    if c.arguments.get("return_attention_scores") and query is not None and value is not None:
+    version = c.version or (0, 0)
+    silent = (3, 0) <= version < _SCORED["MultiHeadAttention"]
+    if c.arguments.get("return_attention_scores") and not silent and query is not None and value is not None:
         # Keras 3 declares the scores with the query's length on both axes (`MultiHeadAttention.compute_output_spec`)
-        declared = (query[1], query[1]) if (c.version or (0, 0)) >= (3, 0) else (*query[1:-1], *value[1:-1])
+        declared = (query[1], query[1]) if version >= (3, 0) else (*query[1:-1], *value[1:-1])
         results = (output, (query[0], heads.value, *declared))
     return Derived(weights, results, length if length == other else None, scores)
 
@@ -126,7 +135,8 @@ def grouped_query_attention(c: Config) -> Derived:
     length = c.positions(query) if query is not None else None
     other = c.positions(value) if value is not None else None
     results: tuple[Shape | None, ...] = (query,)
-    if c.arguments.get("return_attention_scores") and query is not None and value is not None:
+    silent = (c.version or (0, 0)) < _SCORED["GroupedQueryAttention"]
+    if c.arguments.get("return_attention_scores") and not silent and query is not None and value is not None:
         results = (query, (query[0], queries.value, query[1], value[1]))
     weights = _projections(c, parts, private=True)
     return Derived(weights, results, length if length == other else None, _score_macs(queries, head, head, length, other))

@@ -48,9 +48,13 @@ def batch_normalization(c: Config) -> Derived:
     return Derived(weights, c.inputs[:1] or (None,), 0)
 
 
-def _over_axes(c: Config, role: str, also: str | None, ordered: bool = False) -> list[WeightSpec]:
-    """Weights over the normalised axes. LayerNormalization sorts these as they are written, negative ones first."""
-    axes = sorted(_axes(c)) if ordered else _axes(c)
+_SORTED = (3, 14)
+"""Version since which `build` of the layers over axes sorts these; before, a weight has their extents in the order that is written."""
+
+
+def _over_axes(c: Config, role: str, also: str | None) -> list[WeightSpec]:
+    """Weights over the normalised axes, which today's Keras sorts as they are written, negative ones first."""
+    axes = sorted(_axes(c)) if (c.version or (0, 0)) >= _SORTED else _axes(c)
     if c.input is None:
         dims: tuple[Dim, ...] = (dim("channels", None),) if len(axes) == 1 else ()
     else:
@@ -66,7 +70,6 @@ def layer_normalization(c: Config) -> Derived:
         c,
         "gamma" if c.flag("scale", True) or rms else "",
         "beta" if c.flag("center", True) and not rms else None,
-        ordered=True,
     )
     return Derived([one for one in weights if one.role], c.inputs[:1] or (None,), 0)
 
