@@ -70,7 +70,8 @@ class WeightMissing(_RowRule):
     """A weight that the layer must have is not stored.
 
     What it does:
-        Reports each weight of a layer's formula for which no stored tensor was found.
+        Reports each weight of a layer's formula for which no stored tensor was found. Where the file of all weights is not there or
+        cannot be read, the finding that says so stands for all of them.
 
     Why it matters:
         The framework refuses the file, or goes on with random values.
@@ -90,6 +91,26 @@ class WeightMissing(_RowRule):
     severity = Severity.HIGH
     help = "save the model again from its source"
     verdict = Verdict.MISSING
+
+    def check(self, subject: Subject) -> Iterator[Finding]:
+        """As for the others, unless all weights are missing for one reason that is told."""
+        return Rule.check(self, subject) if _lost_together(subject) else super().check(subject)
+
+
+_NO_STORE = frozenset({"missing-index", "missing-weights"})
+_NO_HDF5 = frozenset({"malformed-hdf5", "truncated-hdf5"})
+
+
+def _lost_together(subject: Subject) -> bool:
+    """Whether the one file that holds the weights is not there, or nothing in it can be read."""
+    model = subject.model
+    if model is None:
+        return False
+    if model.program is not None:
+        whole, broken = model.program.checkpoint is not None, any((one.where or "").endswith(".index") for one in subject.observations)
+    else:
+        whole, broken = bool(model.tensors), any(one.kind in _NO_HDF5 for one in subject.observations)
+    return not whole and (broken or any(one.kind in _NO_STORE for one in subject.observations))
 
 
 class WeightExtra(_RowRule):

@@ -64,6 +64,11 @@ def test_clean(name: str, visit: Visit) -> None:
         assert any(reasons()[name] in one for one in messages), messages
 
 
+@pytest.mark.parametrize("name", ["keras_without_weights", "legacy_weights_group_gone"])
+def test_weights_that_are_all_missing_are_one_finding(name: str, visit: Visit) -> None:
+    assert [one.name for one in visit.reports[name].findings if one.severity != "info"] == ["missing-weights"]
+
+
 def test_whatever_is_wrong_is_told_without_reading_values(visit: Visit) -> None:
     quiet = [
         name

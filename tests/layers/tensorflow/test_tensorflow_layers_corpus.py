@@ -8,7 +8,7 @@ import modelscan
 from tests.corpus import corpus
 
 WITH_KERAS, WITHOUT = 0.95, 0.85
-BROKEN = {"missing-index", "missing-checkpoint-shard", "weight-missing", "missing-program"}
+BROKEN = {"missing-index", "missing-checkpoint-shard", "missing-program"}
 """What is told of the folders whose variables did not come along."""
 
 
