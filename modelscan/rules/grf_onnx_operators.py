@@ -117,8 +117,10 @@ class UnknownOperator(Rule):
     What it does:
         Looks up each operator of ai.onnx, ai.onnx.ml and ai.onnx.training in the onnx package's registry at the
         imported version, those of com.microsoft among ONNX Runtime's; and tells of the standard's operators in a domain
-        that is not imported. Medium when the operator exists in another version, when ONNX Runtime knows it, or when
-        the version is newer than the installed onnx package, which then cannot tell.
+        that is not imported. Medium when the operator exists in another version, or when the version is newer than the
+        installed onnx package, which then cannot tell. Low for operators withdrawn from the standard that ONNX Runtime
+        still runs (`Scale`, `Crop`, in models before opset 10), info for `SimplifiedLayerNormalization`, which it runs
+        in all and writes itself.
 
     Why it matters:
         No runtime can be expected to run it; a look-alike of a standard name hides a custom one.

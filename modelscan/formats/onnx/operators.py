@@ -12,21 +12,13 @@ from modelscan.graph import FunctionKey, Graph, Node
 from modelscan.model import Severity
 
 STANDARD = frozenset({"", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "ai.onnx.preview"})
-_RUNTIME = frozenset(
-    {
-        "Affine",
-        "Crop",
-        "DynamicSlice",
-        "GivenTensorFill",
-        "ImageScaler",
-        "ParametricSoftplus",
-        "Scale",
-        "ScaledTanh",
-        "SimplifiedLayerNormalization",
-    }
-)
-"""Operators that ONNX Runtime keeps in the standard domain without their being in the standard
-(onnxruntime/core/graph/contrib_ops/onnx_deprecated_operators.cc, contrib_defs.cc)."""
+_RUNTIME = "SimplifiedLayerNormalization"
+"""ONNX Runtime's own operator in the standard domain, in every version of it (onnxruntime/core/graph/contrib_ops/contrib_defs.cc): its
+optimiser and its model builder write it for the normalisations of Llama and T5."""
+_WITHDRAWN = frozenset(("Affine", "Crop", "DynamicSlice", "ImageScaler", "ParametricSoftplus", "Scale", "ScaledTanh"))
+"""Operators that were experimental once, which it runs in models of the versions before it withdrew them
+(onnxruntime/core/graph/contrib_ops/onnx_deprecated_operators.cc)."""
+_WITHDRAWAL = 10
 _RUNTIMES = ("ai.onnx", "com.microsoft", "com.ms.", "org.pytorch.")
 """Beginnings of the domains in which runtimes and exporters keep operators under the standard's names, imported or not."""
 NEWEST_IR = 14
@@ -83,8 +75,12 @@ def _unknown(node: Node, version: int | None) -> tuple[str, Severity | None]:
     newest = newest_opset(node.domain)
     if version is not None and version > newest > 0 and node.op:
         return f"{text} {newest}, the newest that the installed onnx package knows; the model asks for {version}", Severity.MEDIUM
-    known = node.op in _RUNTIME or knows(node.op, node.domain)
-    return f"{text}{'' if version is None else f' {version}'}", Severity.MEDIUM if known else None
+    if version is not None:
+        text = f"{text} {version}"
+    if node.domain == "" and (node.op == _RUNTIME or (node.op in _WITHDRAWN and (version or 1) < _WITHDRAWAL)):
+        text = f"{text}; ONNX Runtime has it in that domain and runs it, others cannot be expected to"
+        return text, Severity.INFO if node.op == _RUNTIME else Severity.LOW
+    return text, Severity.MEDIUM if knows(node.op, node.domain) else None
 
 
 def _misplaced(node: Node, opsets: Mapping[str, int]) -> str | None:

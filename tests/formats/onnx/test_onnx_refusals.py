@@ -217,6 +217,34 @@ def test_what_an_older_package_cannot_know(domain: str) -> None:
         assert (f"the model asks for {version}" in found["unknown-operator"].message) == (severity is not None)
 
 
+@pytest.mark.parametrize(
+    ("op", "opset", "severity"),
+    [
+        ("SimplifiedLayerNormalization", 21, Severity.INFO),
+        ("SimplifiedLayerNormalization", 9, Severity.INFO),
+        ("ScaledTanh", 9, Severity.LOW),
+        ("ScaledTanh", 10, None),
+    ],
+)
+def test_the_runtime_s_own_operators_in_the_standard_domain(op: str, opset: int, severity: Severity | None) -> None:
+    """What ONNX Runtime runs (and writes itself) is told without alarm; from opset 10 on it does not load what it has withdrawn."""
+    attributes = {"axis": -1} if op.startswith("Simplified") else {"alpha": 1.0, "beta": 1.0}
+    takes = ["x", "w"] if op.startswith("Simplified") else ["x"]
+    stored = [numpy_helper.from_array(np.ones(4, np.float32), "w")][: len(takes) - 1]
+    graph = helper.make_graph([NODE(op, takes, ["y"], **attributes)], "g", [info("x", 4)], [info("y", 4)], stored)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    found = next(one for one in scan(proto).observations if one.kind == "unknown-operator")
+    assert found.severity == severity
+    assert ("ONNX Runtime has it in that domain and runs it" in found.message) == (severity is not None)
+    runtime = pytest.importorskip("onnxruntime")
+    runtime.set_default_logger_severity(4)
+    if severity is None:
+        with pytest.raises(runtime.capi.onnxruntime_pybind11_state.Fail, match="not a registered function"):
+            runtime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    else:
+        runtime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
 def test_the_operators_of_the_runtime() -> None:
     state = pytest.importorskip("onnxruntime.capi.onnxruntime_pybind11_state")
     assert all(contrib.knows(one.name) for one in state.get_all_operator_schema() if one.domain == contrib.DOMAIN)
