@@ -24,6 +24,7 @@ Refusal = tuple[Place, str]
 
 _REFUSAL = re.compile(r"\(op_type:[^\n]*?, node name: ([0-9.]+)\): \[(?:Shape|Type)InferenceError\] ([^\n]*)")
 _IN_NODE = re.compile(r" in node \S+ \([0-9.]*\)")
+_EXTERNAL = re.compile(r"Cannot parse data from external tensors\.(?: Please load external data into raw data for tensor: (\S+))?")
 _OUTER = "Inference error(s): "
 """What a node says whose body is refused; the node in the body follows."""
 _CONSEQUENCE = re.compile(
@@ -38,7 +39,13 @@ def refusals(text: str) -> Iterator[Refusal]:
     """The nodes that the text of an error names, with the reason of each."""
     for place, reason in _REFUSAL.findall(text.replace(_OUTER, _OUTER + "\n")):
         if reason and not reason.startswith(_OUTER) and not _CONSEQUENCE.search(reason):
-            yield tuple(map(int, place.split("."))), _IN_NODE.sub("", reason).strip()
+            yield tuple(map(int, place.split("."))), _EXTERNAL.sub(_outside, _IN_NODE.sub("", reason).strip())
+
+
+def _outside(found: re.Match[str]) -> str:
+    """What it means that inference cannot parse an external tensor: runtimes do not load such a model, whether the data is there or not."""
+    tensor = found[1] or "a tensor"
+    return f"{tensor} steers the shape of the result and lies in another file, where runtimes do not look for it ({found[0].split('.')[0]})"
 
 
 def distinct(graph: Graph, types: Mapping[str, TensorInfo], limits: Limits) -> Iterator[int]:

@@ -28,6 +28,8 @@ _FLOATS = 24
 """Bytes of a float tensor that are kept: scales of a Resize, limits of a Range."""
 _NODE = bytes((proto.GRAPH_NODE << 3 | LENGTH,))
 """The tag before a node."""
+_EXTERNAL = bytes((proto.TENSOR_LOCATION << 3, 1))
+"""The field that tells that a tensor's elements lie in another file: inference then says so where it needs them."""
 _ENTRIES = 4096
 """Entries of a list attribute that are kept; no shape depends on longer ones."""
 
@@ -233,6 +235,8 @@ class Skeleton:
             head = self._heads[kind] = dims + number_field(2, proto.CODES.get(tensor.dtype, 0))
         if tensor.nbytes is None or tensor.nbytes > (_FLOATS if "float" in tensor.dtype else self.reading.limits.kept_payload):
             return head + text(8, name)
+        if tensor.file is not None:
+            return head + text(8, name) + _EXTERNAL
         payload = dense(self.reading.wire, tensor) if small(tensor, self.reading.limits) else None
         return head + text(8, name) + (b"" if payload is None else block(9, payload))
 

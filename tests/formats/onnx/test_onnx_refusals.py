@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -88,6 +90,22 @@ def test_the_cause_is_told_and_not_what_follows_from_it() -> None:
 def test_a_node_that_is_no_possible_call_is_told_once() -> None:
     found = scan(parsed("y=Cast(x)"))
     assert [one.kind for one in found.observations] == ["operator-signature"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_shape_that_lies_in_another_file(tmp_path: Path, there: bool) -> None:
+    """Runtimes infer shapes before they read external data, and refuse the model, whether the data is there or not."""
+    proto = parsed("y = Reshape(x, s)", s=[3, 4])
+    path = tmp_path / "m.onnx"
+    onnx.save(proto, path, save_as_external_data=True, location="m.data", size_threshold=0)
+    if not there:
+        (tmp_path / "m.data").unlink()
+    (found,) = contradictions(scan(path.read_bytes(), tmp_path))
+    assert found.startswith("Reshape Reshape_0: s steers the shape of the result and lies in another file, where runtimes do not look")
+    assert found.endswith("(Cannot parse data from external tensors); it takes (2, 6), (2,)")
+    runtime = pytest.importorskip("onnxruntime")
+    with pytest.raises(runtime.capi.onnxruntime_pybind11_state.Fail, match="Cannot parse data from external tensors"):
+        runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
 def test_many_calls_behind_another_domain_are_asked_for_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
