@@ -345,13 +345,13 @@ class NotKeras(Rule):
 
 
 class MissingDataset(Rule):
-    """A layer's list of weights names a dataset that is not there.
+    """A list of layers or weights does not say what is there.
 
     What it does:
-        Compares the attribute `weight_names` with the datasets of the group.
+        Compares the attribute `layer_names` with the groups, and `weight_names` with the datasets of each group.
 
     Why it matters:
-        Keras fails on the file, or a weight was taken out.
+        Keras goes through the lists: it fails on the file, or a weight was taken out.
 
     Example:
         `weight_names` lists `dense/kernel:0` and the group holds a bias only.

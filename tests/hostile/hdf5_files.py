@@ -11,7 +11,9 @@ import h5py
 import numpy as np
 
 from tests.hostile.exhibit import (
+    BAD,
     DENSE_WEIGHTS,
+    Exhibit,
     arrays,
     bad,
     dense,
@@ -165,6 +167,46 @@ def hdf5_group_without_signature(folder: Path) -> Path:
 def weight_names_list_what_is_not_there(folder: Path) -> Path:
     def edit(file: h5py.File) -> None:
         file["model_weights/dense"].attrs["weight_names"] = [b"dense/kernel:0", b"dense/bias:0", b"dense/gone:0"]
+
+    return legacy_h5(folder / "model.h5", edit=edit)
+
+
+def listing(name: str, *listed: bytes) -> None:
+    """Registers a file whose list of layers is this; each is one that Keras 3.15 refuses to load."""
+
+    def edit(file: h5py.File) -> None:
+        file["model_weights"].attrs["layer_names"] = list(listed)
+
+    BAD.append(Exhibit(name, "missing-dataset", lambda folder: legacy_h5(folder / "model.h5", edit=edit)))
+
+
+listing("layer_names_list_what_is_not_there", b"dense", b"../../etc")
+listing("layer_names_list_one_twice", b"dense", b"dense")
+listing("layer_names_leave_one_out")
+
+
+@bad("malformed-config")
+def legacy_config_is_a_number(folder: Path) -> Path:
+    def edit(file: h5py.File) -> None:
+        file.attrs["model_config"] = 1.5
+
+    return legacy_h5(folder / "model.h5", edit=edit)
+
+
+@bad("malformed-config")
+def legacy_config_is_not_utf_8(folder: Path) -> Path:
+    def edit(file: h5py.File) -> None:
+        text = file.attrs["model_config"]
+        file.attrs["model_config"] = np.bytes_((text if isinstance(text, bytes) else text.encode()).replace(b'"Dense"', b'"D\xffnse"'))
+
+    return legacy_h5(folder / "model.h5", edit=edit)
+
+
+@bad("malformed-hdf5")
+def hdf5_kernel_without_a_dataspace(folder: Path) -> Path:
+    def edit(file: h5py.File) -> None:
+        del file["model_weights/dense/dense/kernel:0"]
+        file["model_weights/dense"].create_dataset("dense/kernel:0", data=h5py.Empty("f4"))
 
     return legacy_h5(folder / "model.h5", edit=edit)
 

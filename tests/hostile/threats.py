@@ -48,12 +48,15 @@ THREATS: tuple[Threat, ...] = (
         ("bytes in front or behind", "zip_with_bytes_* hdf5_with_bytes_behind onnx_with_a_program_behind"),
         ("an archive without configuration or weights", "keras_without_* metadata_missing legacy_weights_group_gone shard_gone"),
         ("wrong checksum, encrypted or damaged members", "crc_of_* encrypted_member member_with_another_*_inside"),
-        ("JSON that cannot be parsed", "config_is_no_json config_is_cut legacy_config_is_no_json training_config_is_no_json"),
+        ("JSON that cannot be parsed", "config_is_no_json config_is_cut legacy_config_is_n* training_config_is_no_json"),
         ("JSON 100,000 levels deep", "config_nested_*"),
         ("JSON with duplicate keys", "config_with_duplicate_keys"),
-        ("JSON of wrong types", "config_is_a_list layers_are_text layer_is_a_number units_are_*"),
+        ("JSON of wrong types", "config_is_a_list legacy_config_is_a_number layers_are_text layer_is_a_number units_are_*"),
         ("protobuf that contradicts itself", "varint_without_end"),
-        ("HDF5 structures that lead nowhere", "hdf5_group_without_signature hdf5_heap_without_end weight_names_list_* npz_member_*"),
+        (
+            "HDF5 structures that lead nowhere",
+            "hdf5_group_without_signature hdf5_heap_without_end hdf5_kernel_without_* weight_names_list_* layer_names_* npz_member_*",
+        ),
         ("names with control, bidirectional or invisible characters", "name_with_* node_name_* initializer_name_* function_name_*"),
     ),
     *_table(

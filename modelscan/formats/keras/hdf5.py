@@ -141,17 +141,32 @@ def _without_graph(
 
 
 def _document(attributes: Mapping[str, Any], name: str, limits: Limits, seen: list[Observation]) -> Any:
+    if name not in attributes:
+        return None
+    malformed = "malformed-training-config" if name == "training_config" else "malformed-config"
     text = text_attribute(attributes, name)
     if text is None:
+        seen.append(Observation(malformed, f"{name} is no text", where=name))
         return None
+    if not _is_utf8(attributes[name]):
+        seen.append(Observation(malformed, f"{name} is not UTF-8", where=name))
     try:
         return parse_json(text, name, limits, seen)
     except UnreadableFile as error:
         if name == "training_config":
-            seen.append(Observation("malformed-training-config", str(error), where=name))
+            seen.append(Observation(malformed, str(error), where=name))
         else:
             seen.append(Observation(error.kind, str(error), offset=error.offset, where=name))
         return None
+
+
+def _is_utf8(value: bytes | str) -> bool:
+    """Whether a text attribute is; h5py gives what it cannot decode as half characters."""
+    try:
+        value.decode("utf-8") if isinstance(value, bytes) else value.encode("utf-8")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _given_config(artifact: Artifact, limits: Limits, seen: list[Observation]) -> Any:

@@ -7,6 +7,7 @@ Source: `keras/src/legacy/saving/legacy_h5_format.py`. A group per layer with th
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -56,11 +57,25 @@ class LegacyWeights:
         self.groups: dict[str, tuple[Claim, ...]] = {}
         prefix = f"{root}/" if root else ""
         listed = names_attribute(store.attributes.get(root, {}), "layer_names")
+        self._listed = frozenset(listed)
         by_group = self._by_group(prefix)
+        self._note_list(listed, prefix)
         for name in [*listed, *(name for name in by_group if name not in set(listed))]:
             path = f"{prefix}{name}"
             weights = names_attribute(store.attributes.get(path, {}), "weight_names")
             self.groups[name] = self._claims(path, weights, by_group.get(name, []))
+
+    def _note_list(self, listed: list[str], prefix: str) -> None:
+        """What Keras, which goes through the list, does not find or finds twice."""
+        for name, times in Counter(listed).items():
+            if f"{prefix}{name}" not in self.store.attributes:
+                self._note(name, f"lists {name}, which is not there")
+            elif times > 1:
+                self._note(name, f"lists {name} {times:,} times")
+
+    def _note(self, name: str, problem: str) -> None:
+        text = f"layer_names of {self.root or 'the file'} {problem}"
+        self.seen.append(Observation("missing-dataset", text, layer=name, tensor=f"{self.root}/{name}"))
 
     def _by_group(self, prefix: str) -> dict[str, list[StoredTensor]]:
         """The datasets by the layer group they lie in; a layer's name may hold slashes, so the longest listed name wins."""
@@ -96,6 +111,8 @@ class LegacyWeights:
         left = dict(self.groups)
         for block in model.blocks:
             found = left.pop(block.name, ())
+            if found and block.name not in self._listed:
+                self._note(block.name, f"does not list {block.name}, whose group holds weights: Keras passes over it")
             if block.blocks:
                 claims.update(_distributed(block, found))
             else:

@@ -11,7 +11,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5l, h5o, h5t, h5z
+from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t, h5z
 
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats.keras.hdf5attr import excess
@@ -153,6 +153,9 @@ class _Walker:
 
     def dataset(self, dataset: h5d.DatasetID, path: str) -> None:
         try:
+            if dataset.get_space().get_simple_extent_type() == h5s.NULL:
+                self.note("malformed-hdf5", f"{path} has neither shape nor values: its dataspace is null", path)
+                return
             tensor = self.tensor(dataset, path)
         except (*_BROKEN, TypeError) as error:
             self.note("malformed-hdf5", f"{path} cannot be described: {_reason(error)}", path)
