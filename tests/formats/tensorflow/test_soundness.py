@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+import modelscan
 from fixtures.tensorflow_operations import TABLE, text
 from modelscan.examine import examine
 from modelscan.formats.tensorflow.soundness import Soundness
@@ -321,3 +322,21 @@ def test_of_a_graph_that_could_not_be_read_to_its_end_nothing_more_is_said(tmp_p
     found = findings(path)
     assert found
     assert "undefined-value" not in found
+
+
+def test_attributes_stand_anywhere_in_a_node(tmp_path):
+    """Writers put them last; a message is the same in any order of its fields."""
+    split = bare_node("split", "Split", "axis", "x", T=kind(FLOAT))
+    odd = bare_node("", "", num_split=field(3, 2)) + split  # one attribute before the name, the other one behind the inputs
+    axis = const("axis", INT32, (), values=b"\0")
+    for reference, faults in (("split:1", []), ("split:2", ["undefined-value"])):
+        folder = tmp_path / reference.replace(":", "_")
+        folder.mkdir()
+        assert findings(SavedModel(nodes=(X, axis, odd, relu("r", reference))).write(folder)) == faults
+
+
+def test_nodes_that_are_alike_are_told_of_one_by_one(tmp_path):
+    wrong = [relu(f"wrong_{number}", "x", "x") for number in range(3)]
+    right = [relu(f"right_{number}", "x") for number in range(3)]
+    messages = [one.message for one in modelscan.inspect(SavedModel(nodes=(X, *right, *wrong)).write(tmp_path)).findings]
+    assert [one.partition(" ")[0] for one in messages if "takes 2 values" in one] == ["wrong_0", "wrong_1", "wrong_2"]
