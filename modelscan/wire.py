@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.limits import DEFAULT, Limits
@@ -48,6 +49,8 @@ class Wire:
         self.size = self.source.size
         self.limits = limits
         self.overrun = overrun
+        self.known: dict[bytes, Any] = {}
+        """What small messages mean, by their bytes, for those who meet the same again and again."""
         self._data = b""
         self._base = 0
         self._grown = _CHUNK

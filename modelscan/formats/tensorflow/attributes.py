@@ -54,6 +54,11 @@ class Attributes(Mapping[str, Any]):
                 self._seen.append(Observation(error.kind, str(error.inside("attr")), offset=error.offset))
         return self._decoded
 
+    @property
+    def tail(self) -> Tail | None:
+        """What they have in common with equal ones: two with one `Tail` are the same but for where they lie."""
+        return self._tail
+
     def names(self) -> Set[str]:
         """Their names, without looking at what they are."""
         if self._tail is not None:
@@ -177,7 +182,24 @@ def attribute_map(wire: Wire, start: int, end: int, number: int, depth: int) -> 
 
 
 def decoded(wire: Wire, start: int, end: int, depth: int = 0) -> Any:
-    """The value of an `AttrValue`; None when it holds none."""
+    """The value of an `AttrValue`; None when it holds none. The lists of types and shapes of a graph are mostly the same few."""
+    if not _FEW < end - start <= _REMEMBERED:
+        return _decoded(wire, start, end, depth)
+    data = wire.read(start, end - start)
+    found = wire.known.get(data, _UNKNOWN)
+    if found is _UNKNOWN:
+        found = _decoded(wire, start, end, depth)
+        if len(wire.known) < _MOST and _is_plain(found):
+            wire.known[data] = found
+    return found
+
+
+_FEW, _REMEMBERED, _MOST = 4, 1024, 16 * 1024
+"""Bytes of a value that is as fast to decode as to look up, of one that is remembered, and how many are."""
+_UNKNOWN = object()
+
+
+def _decoded(wire: Wire, start: int, end: int, depth: int) -> Any:
     for number, kind, value, length in wire.fields(start, end):
         if kind == LENGTH and number == proto.VALUE_LIST:
             return _list(wire, value, value + length, depth)

@@ -14,7 +14,7 @@ from modelscan.formats.tensorflow.bundle import width_of
 from modelscan.formats.tensorflow.definitions import VERSION
 from modelscan.formats.tensorflow.graphdef import Library
 from modelscan.formats.tensorflow.shapes import Shapes, Sizes, sizes_of
-from modelscan.formats.tensorflow.wiring import Body, Notes, Wiring, body_of, look
+from modelscan.formats.tensorflow.wiring import Body, Kind, Notes, Wiring, body_of, look
 from modelscan.model import Observation, shape_text
 from modelscan.program import Constant, Function, FunctionRef, MetaGraph, Operation
 
@@ -42,6 +42,7 @@ class Soundness:
         self.notes = Notes()
         found = _VERSION.match(graph.version)
         self.exact = found is not None and (int(found[1]), int(found[2])) <= VERSION
+        self.alike: set[Kind] = set()
         self.given: dict[str, _Given] = {}
         """By function, the shapes of what it is called with, as far as all its callers agree."""
         self.bound: dict[str, _Given] = {}
@@ -51,7 +52,7 @@ class Soundness:
         """Everything that does not hold."""
         graph = self.graph
         main = body_of(graph)
-        wiring = Wiring(main, self.notes, self.exact)
+        wiring = Wiring(main, self.notes, self.exact, self.alike)
         self._body(main, wiring, {})
         check_signatures(graph, wiring, self.notes)
         check_objects(graph, self.notes)
@@ -102,7 +103,7 @@ class Soundness:
                 told = bound[place] if called is None else _joined(told, bound[place])
             given[one.name] = _merged(sizes_of(one.shape), told)
         body = body_of(self.graph, function)
-        self._body(body, Wiring(body, self.notes, self.exact), given)
+        self._body(body, Wiring(body, self.notes, self.exact, self.alike), given)
 
     def _body(self, body: Body, wiring: Wiring, given: Mapping[str, Sizes | None]) -> None:
         order = wiring.run()

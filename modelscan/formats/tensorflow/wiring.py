@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from modelscan.formats.tensorflow.attributes import Attributes
+from modelscan.formats.tensorflow.attributes import Attributes, Tail
 from modelscan.formats.tensorflow.definitions import Definition, Parameter, definition, steering, total
 from modelscan.model import Observation, Severity
 from modelscan.program import Function, MetaGraph, Operation
@@ -68,12 +69,17 @@ def look(node: Operation, *names: str) -> Mapping[str, object]:
     return given.some(names) if isinstance(given, Attributes) else given
 
 
+Kind = tuple[str, int, Tail]
+"""Operation, number of inputs and attributes of nodes that one definition is held against in the same way."""
+
+
 class Wiring:
     """The checks of one body."""
 
-    def __init__(self, body: Body, notes: Notes, exact: bool) -> None:
-        """`exact` tells whether the file's TensorFlow was no newer than the definitions."""
+    def __init__(self, body: Body, notes: Notes, exact: bool, alike: set[Kind] | None = None) -> None:
+        """`exact` tells whether the file's TensorFlow was no newer than the definitions; `alike` has the nodes that fit theirs."""
         self.body = body
+        self.alike = set() if alike is None else alike
         self.notes = notes
         self.exact = exact
         self._sound: set[str] = set()
@@ -153,6 +159,8 @@ class Wiring:
             if node.op not in self._outputs:
                 self._outputs[node.op] = frozenset(one.name for one in self.body.graph.functions[node.op].outputs)
             return None if output in self._outputs[node.op] else f"and {node.op!r} has no output {output!r}"
+        if _is_one_tensor(node.op, output, number):
+            return None
         known = definition(node.op)
         if known is None:
             return None
@@ -165,28 +173,37 @@ class Wiring:
         return None
 
     def _definition(self, node: Operation, place: str) -> None:
-        """Number of inputs and attributes against the operation's definition."""
+        """Number of inputs and attributes against the operation's definition; nodes that are alike in both are looked at once."""
+        tail = node.attributes.tail if isinstance(node.attributes, Attributes) else None
+        kind = None if tail is None else (node.op, len(node.inputs), tail)
+        if kind is not None and kind in self.alike:
+            return
+        if self._defined(node, place) and kind is not None:
+            self.alike.add(kind)
+
+    def _defined(self, node: Operation, place: str) -> bool:
+        faults: list[str] = []
         if node.op in self.body.graph.functions:
             wanted: int | None = len(self.body.graph.functions[node.op].inputs)
         else:
             known = definition(node.op)
             if known is None:
-                return
+                return True
             given = node.attributes
             names = given.names() if isinstance(given, Attributes) else set(given)
             missing = [one for one in known.required if one not in names]
             if missing:
-                text = f"{place} lacks the attribute {', '.join(missing)}, which every {node.op} has"
-                self.notes.add("node-definition", text, place, node.offset)
+                faults.append(f"lacks the attribute {', '.join(missing)}, which every {node.op} has")
             if self.exact and not names <= known.attributes:
                 more = sorted(one for one in names - known.attributes if not one.startswith("_"))
                 if more:
-                    text = f"{place} has the attribute {', '.join(more[:_SHOWN])}, which no {node.op} has"
-                    self.notes.add("node-definition", text, place, node.offset)
+                    faults.append(f"has the attribute {', '.join(more[:_SHOWN])}, which no {node.op} has")
             wanted = known.takes if known.takes is not None or missing else total(known.inputs, known, look(node, *steering(known.inputs)))
         if wanted is not None and wanted != len(node.inputs):
-            text = f"{place} takes {len(node.inputs):,} values, {node.op} takes {wanted:,}"
-            self.notes.add("node-definition", text, place, node.offset)
+            faults.append(f"takes {len(node.inputs):,} values, {node.op} takes {wanted:,}")
+        for fault in faults:
+            self.notes.add("node-definition", f"{place} {fault}", place, node.offset)
+        return not faults
 
     def _returns(self, function: Function) -> None:
         """What a function gives back."""
@@ -200,6 +217,13 @@ class Wiring:
             if name not in self.body.nodes:
                 text = f"{function.name} waits for {name!r} before it returns, which is not there"
                 self.notes.add("undefined-value", text, function.name, function.offset)
+
+
+@lru_cache(maxsize=4096)
+def _is_one_tensor(op: str, output: str, number: str) -> bool:
+    """Whether a reference to an output of an operation is right by its definition alone, whatever the node's attributes."""
+    known = definition(op)
+    return known is not None and number in ("", "0") and any(one.name == output and not (one.number or one.types) for one in known.outputs)
 
 
 def _before(node: Operation, nodes: Mapping[str, Operation]) -> Iterator[str]:
