@@ -103,7 +103,8 @@ class Graph:
     sparse: Mapping[str, SparseTensor] = field(default_factory=dict)
     """Sparse initializers and sparse Constant nodes, by the value name they define."""
     kinds: Mapping[str, str] = field(default_factory=dict)
-    """What the exporter says that stored values were to its program (`PARAMETER`, `BUFFER`, `CONSTANT_TENSOR`), by value name."""
+    """What the exporter says that stored values were to its program (`PARAMETER`, `BUFFER`, `CONSTANT_TENSOR`), and `FOLDED` for what it
+    computed without any parameter; by value name."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     opsets: Mapping[str, int] = field(default_factory=dict)
     """Version by domain; the model's in the root, a function's own in its body."""

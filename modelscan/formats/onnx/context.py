@@ -56,6 +56,8 @@ class Reading:
     """Extents of declared types that are no tensors (sequences, maps), by scope path and value name."""
     kinds: dict[str, dict[str, str]] = field(default_factory=dict)
     """What the exporter says that values are (`PARAMETER`, `BUFFER`), by scope path and name."""
+    folded: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What it says that values were computed from at export, by scope path and name."""
     known_types: dict[bytes, tuple[str | None, Shape | None]] = field(default_factory=dict)
     tensor_types: dict[tuple[tuple[int, ...], int], TensorType] = field(default_factory=dict)
     heads: dict[bytes, tuple[PlainType, bytes]] = field(default_factory=dict)

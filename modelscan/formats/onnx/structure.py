@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from modelscan.errors import LimitExceeded, UnreadableFile
-from modelscan.formats.onnx import nodes, plain
+from modelscan.formats.onnx import nodes, plain, provenance
 from modelscan.formats.onnx.context import NOTHING, Extent, Reading, standard
 from modelscan.formats.onnx.owner import Owner
 from modelscan.formats.onnx.payload import Contents
@@ -82,6 +82,9 @@ def _walk(scope: Scope, extents: list[Extent]) -> tuple[str, dict[str, str]]:
             metadata.append((value, value + length))
         elif number == GRAPH_DOC and length:
             notes = scope.reading.doc(value, length)
+    if scope.path in scope.reading.folded:
+        told = provenance.constants(scope.reading, metadata, scope.reading.folded.pop(scope.path))
+        scope.reading.kinds.setdefault(scope.path, {}).update(told)
     return name, notes | scope.reading.metadata(metadata, scope.where)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelscan.errors import LimitExceeded, UnreadableFile
 from modelscan.formats.onnx.context import Extent, Reading
 from modelscan.formats.onnx.proto import DTYPES
+from modelscan.formats.onnx.provenance import FOLDED
 from modelscan.model import Shape, TensorInfo
 from modelscan.wire import LENGTH, VARINT, signed, varint
 
@@ -28,7 +29,7 @@ def value_info(reading: Reading, start: int, end: int, scope: str | None = None)
     short = _short(reading, start, end) if end - start <= 2 * _SHORT else None
     if short is not None:
         return short
-    name = told = ""
+    name = told = folded = ""
     types: list[Extent] = []
     for number, kind, value, length in reading.wire.fields(start, end):
         if kind == LENGTH and number == 1:
@@ -38,8 +39,11 @@ def value_info(reading: Reading, start: int, end: int, scope: str | None = None)
         elif kind == LENGTH and number == _METADATA and scope is not None:
             key, text = reading.entry(value, length)
             told = text if key == KIND else told
+            folded = text if key == FOLDED else folded
     if told and scope is not None:
         reading.kinds.setdefault(scope, {})[name] = told
+    elif folded and scope is not None:
+        reading.folded.setdefault(scope, {})[name] = folded
     if len(types) == 1 and types[0][1] - types[0][0] <= _SHORT:
         start, end = types[0]
         written = reading.wire.read(start, end - start)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from operator import attrgetter
 
+from modelscan.dtypes import is_float
 from modelscan.formula import Dim, Symbol
 from modelscan.layers.onnx.arity import words
 from modelscan.layers.onnx.evidence import Extent
 from modelscan.layers.onnx.flow import NONE, Flow
 from modelscan.layers.onnx.site import Draft, Found, Setting
-from modelscan.layers.onnx.views import FIXED, Piece, Sizes, View, settled
+from modelscan.layers.onnx.views import FIXED, PARAMETER, Piece, Sizes, View, settled
 from modelscan.model import Claim, Kind, StoredTensor, WeightSpec
 from modelscan.naming import free
 
@@ -25,6 +26,8 @@ ONE_TYPE = frozenset(
 
 
 _counted = attrgetter("counted")
+_STATISTICS = frozenset(("mean", "variance"))
+"""Roles of running statistics: buffers, but weights of their layer that no gradient changes."""
 
 
 def tell(setting: Setting, found: Found) -> None:
@@ -62,10 +65,9 @@ def _weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tu
             role = free(f"{draft.role}_{number}" if parted else draft.role, roles)
             dtype = draft.dtype or (wanted if view.dtype is not None and draft.counted else None)
             spec = _spec(setting, draft, view, piece, role, dtype)
-            if parted:  # of what makes the same elements together, buffers and masks are no weights, and only one is multiplied with
-                tensor = setting.flow.tensors[piece.value]
-                fixed = setting.flow.kinds.get(piece.value) in FIXED or (tensor is not None and tensor.dtype == "bool")
-                again = (piece.start, piece.extent) in boxes
+            if parted or setting.flow.kinds:  # of what makes the same elements together, only one is multiplied with
+                fixed = draft.role not in _STATISTICS and _is_fixed(setting.flow, piece, parted)
+                again = parted and (piece.start, piece.extent) in boxes
                 spec = replace(spec, counted=spec.counted and not fixed, multiplied=spec.multiplied and not again)
                 boxes.add((piece.start, piece.extent))
             specs.append(spec)
@@ -74,11 +76,26 @@ def _weights(setting: Setting, found: Found) -> tuple[tuple[WeightSpec, ...], tu
             role = free(f"{draft.role}_{name}", roles)
             tensor = setting.flow.tensors[value]
             if tensor is not None:
-                learned = draft.counted and name == "factor" and tensor.elements > 1
+                kind = setting.flow.kinds.get(value)
+                learned = draft.counted and name == "factor" and kind not in FIXED and (tensor.elements > 1 or kind == PARAMETER)
                 dims = _factor(tensor, view, draft, value) if learned else tuple(Dim((), size) for size in tensor.shape)
                 specs.append(WeightSpec(role, dims, trainable=None, counted=learned))
                 claims.append(Claim(tensor.of_kind(Kind.WEIGHT if learned else Kind.CONSTANT), setting.flow.names[value], role))
     return tuple(specs), tuple(claims)
+
+
+def _is_fixed(flow: Flow, piece: Piece, parted: bool) -> bool:
+    """Whether these numbers are no weights wherever they are used: buffers by the exporter's word (a filter bank, random features).
+
+    Quantised weights are kept as buffers, too, and made numbers of at run time; only beside others that are used with them, the word
+    stands for all buffers, and masks are none either.
+    """
+    tensor = flow.tensors[piece.value]
+    if tensor is None:
+        return False
+    if flow.kinds.get(piece.value) in FIXED:
+        return parted or is_float(tensor.dtype)
+    return parted and tensor.dtype == "bool"
 
 
 def _dtype(setting: Setting, found: Found) -> str | None:

@@ -11,6 +11,7 @@ from modelscan.layers.onnx.catalogue.chains import by_scalar
 from modelscan.layers.onnx.flow import NONE, SCOPE, Call
 from modelscan.layers.onnx.names import Place, agreed, dotted, enclosing, is_key, of_weight, place_of, refined
 from modelscan.layers.onnx.site import Found, Setting
+from modelscan.layers.onnx.views import AT_EXPORT
 
 ACTIVATIONS = frozenset(
     words(
@@ -122,7 +123,7 @@ def _own_name(setting: Setting, found: Found) -> str | None:
     if view is None or len(view.pieces) != 1:
         return None
     name = setting.flow.names[view.pieces[0].value]
-    told = view.pieces[0].value in setting.flow.kinds or found.call.node.name.startswith("/")
+    told = setting.flow.kinds.get(view.pieces[0].value, AT_EXPORT) != AT_EXPORT or found.call.node.name.startswith("/")
     return name.rsplit(".", 1)[-1] if told and is_key(name) else None
 
 

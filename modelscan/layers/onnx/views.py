@@ -12,8 +12,12 @@ from typing import NamedTuple
 from modelscan.layers.onnx.flow import NONE, Call, Flow
 
 Sizes = tuple[int, ...]
-FIXED = frozenset(("BUFFER", "CONSTANT_TENSOR"))
-"""Kinds of `torch.export` (`InputKind`) that no training changes."""
+AT_EXPORT = "FOLDED"
+"""The kind of what the exporter computed without any parameter, and named itself."""
+FIXED = frozenset(("BUFFER", "CONSTANT_TENSOR", AT_EXPORT))
+"""Kinds that no training changes: two of `torch.export` (`InputKind`), and what was folded."""
+PARAMETER = "PARAMETER"
+"""The kind of what is learned, be it a single number."""
 
 
 class Piece(NamedTuple):

@@ -7,7 +7,7 @@ from modelscan.layers.onnx.catalogue.affine import plain_norm, scaled
 from modelscan.layers.onnx.catalogue.chains import PASSING
 from modelscan.layers.onnx.catalogue.common import run_time_scale
 from modelscan.layers.onnx.catalogue.decomposed import gated
-from modelscan.layers.onnx.catalogue.embedding import is_weight
+from modelscan.layers.onnx.catalogue.embedding import is_parameter, is_weight
 from modelscan.layers.onnx.catalogue.rotary import rotary
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
 from modelscan.layers.onnx.flow import NONE, Call
@@ -46,7 +46,8 @@ def elementwise(site: Site) -> Found | None:
             return pattern
     if run_time_scale(site, site.output) is not None:
         return Found(site.call.op, site.call)  # the product of integers that it scales will claim it
-    held = [place for place in range(len(site.call.inputs)) if (view := site.view(place)) is not None and view.elements > 1]
+    views = ((place, site.view(place)) for place in range(len(site.call.inputs)))
+    held = [place for place, view in views if view is not None and (view.elements > 1 or is_parameter(site, place))]
     free = tuple(value for value in site.call.inputs if value != NONE and value not in site.setting.views)
     if not held or not free:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelscan import dtypes
 from modelscan.layers.onnx.evidence import Quantity, extent
 from modelscan.layers.onnx.site import Draft, Found, Site
-from modelscan.layers.onnx.views import FIXED
+from modelscan.layers.onnx.views import FIXED, PARAMETER
 
 
 def gather(site: Site) -> Found | None:
@@ -44,3 +44,9 @@ def is_weight(site: Site, position: int) -> bool:
         return True
     tensor = site.flow.tensors[view.pieces[0].value] if view.pieces else None
     return tensor is not None and (dtypes.is_float(tensor.dtype) or tensor.dtype.startswith("complex"))
+
+
+def is_parameter(site: Site, position: int) -> bool:
+    """Whether the exporter says that an input is a parameter: then a single number is one, too (a temperature, a gate)."""
+    view = site.view(position)
+    return view is not None and bool(site.flow.kinds) and any(site.flow.kinds.get(piece.value) == PARAMETER for piece in view.pieces)
