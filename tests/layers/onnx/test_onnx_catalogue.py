@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from onnx import helper
 
 from modelscan.model import Verdict
 from tests.layers.onnx.onnx_graphs import (
+    FLOAT,
     FLOAT16,
     INT8,
     INT32,
@@ -331,6 +333,51 @@ def test_a_bias_per_head_is_a_weight_when_a_mask_by_position_is_added_first(tmp_
     found, result = accounts(model(nodes, [info("x", [2, 4, 6, 6])], [info("y", [2, 4, 6, 6])], [weight("b", *shape)]), tmp_path)
     assert (result.totals.stored, result.totals.total) == (counted, counted)
     assert [one.layer.type for one in found.values() if one.parameters] == (["Add"] if counted else [])
+
+
+def filler(name, number, width=8):
+    return node("Constant", [], [name], value=helper.make_tensor("", FLOAT, (width,), [number] * width))
+
+
+@pytest.mark.parametrize(("ones", "zeros", "counted"), [(1.0, 0.0, 0), (1.0, 0.5, 8), (2.0, 0.0, 8), (2.0, 0.5, 16)])
+def test_ones_and_zeros_that_a_node_states_are_no_parameters_of_a_normalisation(tmp_path, ones, zeros, counted):
+    """What `torch.onnx` writes for `elementwise_affine=False` and `bias=False`."""
+    nodes = [filler("s", ones), filler("b", zeros), node("LayerNormalization", ["x", "s", "b"], ["y"], axis=-1)]
+    _, result = accounts(model(nodes, [info("x", ["N", 4, 8])], [info("y", ["N", 4, 8])]), tmp_path)
+    assert (result.totals.total, result.totals.constants) == (counted, 16 - counted)
+
+
+def test_a_fresh_normalisation_has_parameters(tmp_path):
+    """Ones and zeros, too, but stored as initializers."""
+    tensors = [helper.make_tensor("s", FLOAT, (8,), [1.0] * 8), helper.make_tensor("b", FLOAT, (8,), [0.0] * 8)]
+    nodes = [node("LayerNormalization", ["x", "s", "b"], ["y"], axis=-1)]
+    _, result = accounts(model(nodes, [info("x", ["N", 4, 8])], [info("y", ["N", 4, 8])], tensors), tmp_path)
+    assert result.totals.total == 16
+
+
+@pytest.mark.parametrize(("ones", "counted"), [(255, 16), (254, 24)])
+def test_the_ones_and_zeros_of_a_group_normalisation_may_be_quantised(tmp_path, ones, counted):
+    """Static quantisation stores the ones as numbers of 8 bits; they stay no parameters, and the layer one."""
+    tensors = [
+        helper.make_tensor("q", UINT8, (4,), [ones] * 4),
+        helper.make_tensor("qs", FLOAT, (), [1 / 255]),
+        helper.make_tensor("qz", UINT8, (), [0]),
+        *[weight("scale", 8, 1), weight("shift", 8, 1), ints("in", 0, 4, -1), ints("out", 0, 8, -1)],
+    ]
+    nodes = [
+        node("Reshape", ["x", "in"], ["groups"]),
+        node("DequantizeLinear", ["q", "qs", "qz"], ["ones"]),
+        filler("zeros", 0.0, 4),
+        node("InstanceNormalization", ["groups", "ones", "zeros"], ["n"]),
+        node("Reshape", ["n", "out"], ["r"]),
+        node("Mul", ["r", "scale"], ["m"]),
+        node("Add", ["m", "shift"], ["y"]),
+    ]
+    found, result = accounts(model(nodes, [info("x", [2, 8, 6])], [info("y", [2, 8, 6])], tensors), tmp_path)
+    assert result.totals.total == counted
+    assert [one.layer.type for one in found.values() if one.parameters][-1] == (
+        "GroupNormalization" if ones == 255 else "BatchNormalization"
+    )
 
 
 def test_an_einsum_of_three_operands_is_a_layer(tmp_path):

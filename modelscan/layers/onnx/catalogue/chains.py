@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelscan.layers.onnx.arity import words
 from modelscan.layers.onnx.flow import NONE, Call
 from modelscan.layers.onnx.site import Setting
+from modelscan.layers.onnx.steps import QUANTISED
 
 PASSING = frozenset(
     words("Cast Identity Dropout QuantizeLinear DequantizeLinear com.microsoft:QuantizeLinear com.microsoft:DequantizeLinear")
@@ -60,6 +61,32 @@ def scalar(setting: Setting, value: int) -> bool:
         return view.elements == 1
     axes = setting.shapes.of(value)
     return axes is not None and value in setting.inert and all(axis.static == 1 for axis in axes)
+
+
+def filled(setting: Setting, value: int, number: int) -> bool:
+    """Whether a value is stored and holds nothing but this number, be it quantised."""
+    flow = setting.flow
+    for _ in range(FAR):
+        held = flow.contents.get(value)
+        if held is not None:
+            return set(held) == {number}
+        made = flow.producer[value] if value != NONE else NONE
+        call = flow.calls[made] if made != NONE else None
+        if call is None or call.op not in PASSING or not call.inputs:
+            return False
+        value = call.inputs[0]
+        if call.op in QUANTISED and flow.tensors[value] is not None:
+            return _dequantised(setting, call) == {number}
+    return False
+
+
+def _dequantised(setting: Setting, call: Call) -> set[float]:
+    """What few numbers a stored operand stands for; empty where they are not known."""
+    held, scale, *zero = (setting.flow.contents.get(value) if value != NONE else None for value in call.inputs)
+    if held is None or scale is None or len(scale) != 1 or (zero and (zero[0] is None or len(zero[0]) != 1)):
+        return set()
+    offset = zero[0][0] if zero and zero[0] else 0
+    return {round((one - offset) * scale[0], 6) for one in set(held)}
 
 
 def by_scalar(setting: Setting, call: Call) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from modelscan.layers.onnx.catalogue.chains import LAYOUT, by_scalar, closed, follower, producer, scalar, source, users
+from modelscan.layers.onnx.catalogue.chains import LAYOUT, by_scalar, closed, filled, follower, producer, scalar, source, users
 from modelscan.layers.onnx.flow import Call
 from modelscan.layers.onnx.macs import products
 from modelscan.layers.onnx.site import Found, Setting, Site, layer
@@ -106,9 +106,9 @@ def grouped(setting: Setting, value: int) -> Normal | None:
     inner = producer(setting, after.inputs[0])
     if inner is None or inner.op != "InstanceNormalization" or len(inner.inputs) < 3:
         return None
-    ones, zeros = (setting.flow.contents.get(one) for one in inner.inputs[1:3])
+    ones, zeros = inner.inputs[1:3]
     before = producer(setting, inner.inputs[0])
-    if ones is None or zeros is None or set(ones) != {1} or set(zeros) != {0} or before is None or before.op != "Reshape":
+    if not filled(setting, ones, 1) or not filled(setting, zeros, 0) or before is None or before.op != "Reshape":
         return None
     return Normal("GroupNormalization", before.inputs[0], [before, inner, after])
 

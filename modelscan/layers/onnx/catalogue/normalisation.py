@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelscan.layers.onnx.catalogue.chains import filled, source
 from modelscan.layers.onnx.catalogue.common import contradiction, stated
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
 from modelscan.layers.onnx.flow import NONE
@@ -34,8 +35,16 @@ def channelwise(site: Site) -> Found | None:
 
 def _identity(site: Site) -> bool:
     """Whether scale and bias are the ones and zeros that exporters fill in for a normalisation without parameters."""
-    scale, bias = (site.flow.contents.get(site.value(place)) for place in (1, 2))
-    return scale is not None and bias is not None and set(scale) == {1} and set(bias) == {0}
+    return filled(site.setting, site.value(1), 1) and filled(site.setting, site.value(2), 0)
+
+
+def _left_out(site: Site, place: int, number: int) -> bool:
+    """Whether an operand is a node that says so many ones or zeros: what `torch.onnx` writes for a parameter that is not there.
+
+    Parameters are initializers, those of a fresh model too, which are ones and zeros as well.
+    """
+    value = source(site.setting, site.value(place))
+    return value != NONE and site.flow.producer[value] != NONE and filled(site.setting, value, number)
 
 
 @layer("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
@@ -43,6 +52,9 @@ def layerwise(site: Site) -> Found | None:
     """Scale and bias over `shape[axis:]`."""
     if site.view(1) is None and site.view(2) is None:
         return None
+    left_out = [place for place, number in ((1, 1), (2, 0)) if _left_out(site, place, number)]
+    if all(site.view(place) is None or place in left_out for place in (1, 2)):
+        return Found(site.call.op, site.call)
     axes, axis = site.axes(0), site.call.integer("axis", -1)
     held = site.view(1) or site.view(2)
     rank = len(axes) if axes is not None else None
@@ -55,7 +67,7 @@ def layerwise(site: Site) -> Found | None:
     sizes = normalised_sizes(site, count)
     for place, role in ((1, "scale"), (2, "bias")):
         view = site.view(place)
-        if view is not None and site.value(place) != NONE:
+        if view is not None and site.value(place) != NONE and place not in left_out:
             found.drafts.append(Draft(role, site.value(place), fitted(sizes, view.shape)))
     found.config = {"axis": axis, "epsilon": site.call.attribute("epsilon", 1e-5)}
     return found
