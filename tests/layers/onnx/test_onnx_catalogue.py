@@ -313,6 +313,33 @@ def test_a_mask_of_attention_scores_is_no_weight_but_a_bias_per_head_is(tmp_path
     assert account.layer.type == ("Add" if counted else "Buffer")
 
 
+@pytest.mark.parametrize(
+    ("shape", "last", "counted"), [((1, 3, 1, 6, 6), "Softmax", 144), ((1, 3, 4, 6, 6), "Softmax", 576), ((1, 3, 1, 6, 6), "Relu", 252)]
+)
+def test_a_window_mask_is_no_weight_when_it_is_widened_to_the_batch(tmp_path, shape, last, counted):
+    """As Swin's is after a simplifier has folded it: one for all heads, laid out anew, and added to the bias of each head first."""
+    nodes = [
+        node("Shape", ["x"], ["n"], end=1),
+        node("Div", ["n", "three"], ["batch"]),
+        node("Concat", ["batch", "rest"], ["target"], axis=0),
+        node("Expand", ["mask", "target"], ["wide"], name="mask"),
+        node("Reshape", ["wide", "flat"], ["windows"]),
+        node("Add", ["b", "windows"], ["bias"], name="bias"),
+        node("Add", ["x", "bias"], ["s"]),
+        node(last, ["s"], ["y"]),
+    ]
+    tensors = [
+        weight("mask", *shape),
+        weight("b", 4, 6, 6),
+        ints("three", 3),
+        ints("rest", 1, shape[2], 1, 1),
+        ints("flat", -1, shape[2], 6, 6),
+    ]
+    x, y = info("x", ["N", 4, 6, 6]), info("y", ["N", 4, 6, 6])
+    _, result = accounts(model(nodes, [x], [y], tensors), tmp_path)
+    assert result.totals.total == counted
+
+
 def test_a_table_for_scores_of_one_head_may_be_learned(tmp_path):
     """Whether its first axis counts heads or samples cannot be told."""
     nodes = [node("Add", ["x", "m"], ["s"]), node("Softmax", ["s"], ["y"], axis=-1)]

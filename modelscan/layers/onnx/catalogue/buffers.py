@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelscan.layers.onnx.arity import PARAMETERS
 from modelscan.layers.onnx.catalogue.chains import FAR, LAYOUT
 from modelscan.layers.onnx.catalogue.embedding import is_weight
+from modelscan.layers.onnx.catalogue.masks import is_laid_out_mask
 from modelscan.layers.onnx.catalogue.recurrent import GATES
 from modelscan.layers.onnx.evidence import Quantity, extent
 from modelscan.layers.onnx.flow import NONE
@@ -44,7 +45,7 @@ def table(site: Site) -> Found | None:
         return None
     if _is_initial_state(site):
         return None
-    weight = any(is_weight(site, place) for place in held)
+    weight = any(is_weight(site, place) for place in held) and not is_laid_out_mask(site)
     if not weight and all((view := site.view(place)) is not None and len(view.shape) < 2 for place in held):
         return None
     steering = PARAMETERS.get(site.call.op, ())

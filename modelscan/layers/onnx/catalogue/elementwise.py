@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from modelscan.layers.onnx.axes import Axes, around_each
 from modelscan.layers.onnx.catalogue.affine import plain_norm, scaled
-from modelscan.layers.onnx.catalogue.chains import PASSING
 from modelscan.layers.onnx.catalogue.common import run_time_scale
 from modelscan.layers.onnx.catalogue.decomposed import gated
 from modelscan.layers.onnx.catalogue.embedding import is_parameter, is_weight
+from modelscan.layers.onnx.catalogue.masks import is_mask, is_masked_bias
 from modelscan.layers.onnx.catalogue.rotary import rotary
 from modelscan.layers.onnx.evidence import Extent, Quantity, extent
-from modelscan.layers.onnx.flow import NONE, Call
+from modelscan.layers.onnx.flow import NONE
 from modelscan.layers.onnx.site import Draft, Found, Site, layer
 
 UNIDIRECTIONAL = 7
@@ -51,14 +51,14 @@ def elementwise(site: Site) -> Found | None:
     free = tuple(value for value in site.call.inputs if value != NONE and value not in site.setting.views)
     if not held or not free:
         return None
-    if all(value in site.setting.inert for value in free) and not _is_masked_bias(site, held[0]):
+    if all(value in site.setting.inert for value in free) and not is_masked_bias(site, held[0]):
         return None
     found = Found(site.call.node.op, site.call, output=site.output, inputs=free)
     given = [place for place, value in enumerate(site.call.inputs) if value != NONE]
     around = dict(zip(given, around_each([site.axes(place) for place in given]), strict=True))
     roles: set[str] = set()
     for place in held:
-        weight = is_weight(site, place) and not _is_mask(site, place)
+        weight = is_weight(site, place) and not is_mask(site, place)
         role = {"Where": ("condition", "if_true", "if_false")[place % 3]}.get(site.call.op) or _role(site, weight)
         if role in roles:
             role = f"{role}_{place}"
@@ -69,43 +69,6 @@ def elementwise(site: Site) -> Found | None:
         found.type = "Buffer"
         found.config = {"operator": site.call.node.op}
     return found
-
-
-def _is_mask(site: Site, place: int) -> bool:
-    """Whether attention scores are masked: one table for all heads, added right before the softmax. A learned bias has heads."""
-    view = site.view(place)
-    if site.call.op != "Add" or len(site.call.inputs) != 2 or view is None or len(view.shape) < 2:
-        return False
-    if any(size != 1 for size in view.shape[:-2]) and not _is_for_all_heads(site, place, view.shape):
-        return False
-    after = _next(site, site.output)
-    return after is not None and after.op == "Softmax"
-
-
-def _is_masked_bias(site: Site, place: int) -> bool:
-    """Whether a table with heads is added to a mask by position, and both to attention scores: it is learned, as it is without a mask."""
-    view = site.view(place)
-    if site.call.op != "Add" or view is None or len(view.shape) < 3 or view.shape[-3] == 1:
-        return False
-    scores = _next(site, site.output)
-    if scores is None or scores.op != "Add" or site.setting.inert.issuperset(scores.inputs):
-        return False
-    after = _next(site, scores.outputs[0])
-    return after is not None and after.op == "Softmax"
-
-
-def _next(site: Site, value: int) -> Call | None:
-    """The only call that a value goes to, past those that hand it on as it is."""
-    after = site.only_user(value)
-    while after is not None and after.op in PASSING and after.outputs:
-        after = site.only_user(after.outputs[0])
-    return after
-
-
-def _is_for_all_heads(site: Site, place: int, shape: tuple[int, ...]) -> bool:
-    """Whether a table differs by what comes before the heads, as the masks of a batch do, and is one for all of several heads."""
-    scores = site.axes(1 - place)
-    return len(shape) > 3 and shape[-3] == 1 and scores is not None and len(scores) >= len(shape) and (scores[-3].static or 1) > 1
 
 
 def _role(site: Site, weight: bool) -> str:
