@@ -41,6 +41,15 @@ def same(_: Flow, call: Call, found: dict[int, View]) -> View:
     return after._replace(dtype=None) if call.node.op.startswith("Cast") else after
 
 
+def _told(flow: Flow, call: Call, found: dict[int, View]) -> View | None:
+    """Which elements of numbers are missing, or are not: true or false for each; a stored mask is followed no further."""
+    view = found[call.inputs[0]]
+    tensors = [flow.tensors[piece.value] for piece in view.pieces]
+    if any(tensor is None or tensor.dtype == "bool" for tensor in tensors):
+        return None
+    return view.then(call.op, view.shape, view.pieces)._replace(dtype=None)
+
+
 def _quantised(flow: Flow, call: Call, found: dict[int, View]) -> View:
     view = same(flow, call, found)
     names = ("scale", "zero_point")
@@ -306,6 +315,7 @@ STEPS: dict[str, Callable[[Flow, Call, dict[int, View]], View | None]] = {
         same,
     ),
     **dict.fromkeys((*QUANTISED, "QuantizeLinear", "com.microsoft:QuantizeLinear"), _quantised),
+    **dict.fromkeys(("IsNaN", "IsInf", "Not"), _told),
     "·scope:join": _join,
     "·scope:hold": same,
     "Transpose": _transpose,
@@ -322,4 +332,4 @@ STEPS: dict[str, Callable[[Flow, Call, dict[int, View]], View | None]] = {
 """What becomes of a view, by operator. Cosines and sines are not among them: what is made of these are positions, no weights."""
 INDIRECT = frozenset(("Where", "SequenceAt"))
 """Operators whose first input is no view though the result may be one."""
-_COMPARISONS = frozenset(("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"))
+_COMPARISONS = frozenset(("Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual"))

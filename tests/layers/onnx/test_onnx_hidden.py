@@ -17,6 +17,8 @@ STEPS = {
         node("Greater", ["w", "step"], ["large"]),
         node("Where", ["large", "w", "s"], ["k"]),
     ],
+    "numbers for missing ones": [node("IsNaN", ["w"], ["missing"]), node("Where", ["missing", "step", "w"], ["k"])],
+    "which are there": [node("IsNaN", ["w"], ["missing"]), node("Not", ["missing"], ["there"]), node("Cast", ["there"], ["k"], to=1)],
 }
 PRODUCT = node("MatMul", ["x", "k"], ["y"])
 CONSTANTS = (weight("step"), ints("one", 1))
@@ -66,6 +68,17 @@ def test_a_mask_on_a_kernel_is_no_weight(tmp_path):
     mask.data_type = 9
     one = only(model(nodes, [X], [Y], [weight("w", 6, 8), mask]), tmp_path)
     assert (one.verdict, one.parameters) == (Verdict.MATCH, 48)
+
+
+def test_where_numbers_are_missing_is_no_weight(tmp_path):
+    """The nearest neighbours of an imputer: the same table says which elements are there, and which values they have."""
+    nodes = [
+        node("IsNaN", ["w"], ["missing"]),
+        node("Where", ["missing", "x", "step"], ["y"]),
+    ]
+    found, result = accounts(model(nodes, [info("x", [6, 8])], [info("y", [6, 8])], [weight("w", 6, 8), weight("step")]), tmp_path)
+    assert [one.layer.type for one in found.values()] == ["Buffer"]
+    assert (result.totals.total, result.totals.constants) == (0, 49)
 
 
 def test_a_noisy_kernel_is_multiplied_with_once(tmp_path):

@@ -58,7 +58,7 @@ def elementwise(site: Site) -> Found | None:
     around = dict(zip(given, around_each([site.axes(place) for place in given]), strict=True))
     roles: set[str] = set()
     for place in held:
-        weight = is_weight(site, place) and not is_mask(site, place)
+        weight = is_weight(site, place) and not is_mask(site, place) and (site.call.op, place) != ("Where", 0)
         role = {"Where": ("condition", "if_true", "if_false")[place % 3]}.get(site.call.op) or _role(site, weight)
         if role in roles:
             role = f"{role}_{place}"
