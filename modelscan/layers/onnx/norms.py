@@ -37,9 +37,10 @@ def _product(_: Flow, call: Call, found: dict[int, View]) -> View | None:
     if right is None or min(len(left.shape), len(right.shape)) != 1 or not (left.shape and right.shape):
         return None
     extras = (*left.extras, *right.extras, *(("factor", piece.value) for piece in (*left.pieces, *right.pieces)))
-    return View(
-        (*left.shape[:-1], *(right.shape[:-2] + right.shape[-1:] if len(right.shape) > 1 else ())), (), extras, left.dequantised, None
-    )
+    shape = (*left.shape[:-1], *(right.shape[:-2] + right.shape[-1:] if len(right.shape) > 1 else ()))
+    if not shape:  # u · W v: both vectors, and what of W lies beside it in another layout, only measure it
+        extras = tuple([("norm" if name == "factor" else name, value) for name, value in extras])
+    return View(shape, (), extras, left.dequantised, None)
 
 
 STEPS.update(dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceSum", "ReduceSumSquare"), _reduced))

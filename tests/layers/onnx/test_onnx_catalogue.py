@@ -27,6 +27,14 @@ from tests.layers.onnx.onnx_graphs import (
 X = info("x", ["N", 8])
 CASES = {
     # name: (nodes, input, output, tensors, parameters, symbolic formula)
+    "distances to stored points": (
+        [node("CDist", ["x", "w"], ["y"], domain="com.microsoft", metric="euclidean")],
+        X,
+        info("y", ["N", 30]),
+        [weight("w", 30, 8)],
+        240,
+        "points × features",
+    ),
     "dense": (
         [node("MatMul", ["x", "w"], ["m"]), node("Add", ["m", "b"], ["y"])],
         X,

@@ -34,14 +34,15 @@ def test_buffers_are_no_weights_wherever_they_are_multiplied(tmp_path):
 
 
 def test_the_vectors_of_spectral_normalisation_are_buffers(tmp_path):
-    """They belong to the kernel's norm; by the exporter's word they are no parameters. Without a word they count as its factors."""
+    """They belong to the kernel's norm; by the exporter's word they are no parameters. Without a word, a factor is one."""
     nodes = [
-        node("MatMul", ["w", "v"], ["wv"]),
-        node("MatMul", ["u", "wv"], ["norm"]),
+        node("Mul", ["u", "v"], ["uv"]),
+        node("ReduceSum", ["uv"], ["norm"]),
         node("Div", ["w", "norm"], ["k"]),
         node("MatMul", ["x", "k"], ["y"]),
     ]
     proto = model(nodes, [X], [Y], [weight("w", 8, 8), weight("u", 8), weight("v", 8)])
+    assert accounts(proto, tmp_path)[1].totals.total == 80
     assert accounts(of_kinds(proto, w="PARAMETER", u="BUFFER", v="BUFFER"), tmp_path)[1].totals.total == 64
 
 

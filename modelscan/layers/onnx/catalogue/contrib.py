@@ -74,6 +74,7 @@ register(
         "com.microsoft:RotaryEmbedding": Layout(
             (Slot(2, "cos_cache", "positions, half_head", counted=False), Slot(3, "sin_cache", "positions, half_head", counted=False))
         ),
+        "com.microsoft:CDist": Layout((Slot(1, "points", "points, features"),), {"features": ((0, -1),)}, outputs={"points": -1}),
         "com.microsoft:MoE": Layout(_EXPERTS, {"experts": ((1, -1),), "width": ((0, -1),)}, outputs={"width": -1}),
         "com.microsoft:DecoderAttention": Layout(
             (
