@@ -11,7 +11,7 @@ from typing import Any
 
 from modelscan.formula import Dim, const, dim
 from modelscan.layers.keras.core import equation_parts
-from modelscan.layers.keras.registry import Config, Derived
+from modelscan.layers.keras.registry import BadConfigError, Config, Derived
 from modelscan.model import FLOATING, WeightSpec
 
 _TABLES = {"embeddings", "reverse_embeddings"}
@@ -37,6 +37,7 @@ def policy_mode(values: Mapping[str, Any]) -> str | None:
 
 def adapted(c: Config, derived: Derived) -> Derived:
     """The declaration's weights as the policy and LoRA leave them."""
+    _check_quantisation(c)
     mode = policy_mode(c.values)
     if c.type in ("Dense", "EinsumDense", "Embedding", "ReversibleEmbedding") and mode is not None:
         derived = _quantised(c, derived, mode)
@@ -44,6 +45,27 @@ def adapted(c: Config, derived: Derived) -> Derived:
     if isinstance(rank, int) and rank > 0:
         derived = _with_lora(c, derived, rank)
     return derived
+
+
+def _check_quantisation(c: Config) -> None:
+    """What the quantisation that a layer states of its own cannot be; source: `keras/src/quantizers/`, the same since it can be stated."""
+    config = _config_of(c.get("quantization_config"))
+    size = config.get("block_size")
+    if isinstance(size, int) and size < 1 and size != -1:
+        raise BadConfigError(f"block_size is {size}, which is neither -1 nor a number of inputs")
+    for name in ("weight_quantizer", "activation_quantizer"):
+        own = _config_of(config.get(name))
+        limits = own.get("value_range")
+        if own.get("output_dtype") != "int8" or not isinstance(limits, list | tuple) or len(limits) != 2:
+            continue
+        if any(isinstance(one, int | float) and not -128 <= one <= 127 for one in limits):
+            raise BadConfigError(f"value_range of the {name} is {tuple(limits)}, more than an int8 holds")
+
+
+def _config_of(entry: Any) -> Mapping[str, Any]:
+    """The configuration of a serialised object; empty where there is none."""
+    config = entry.get("config") if isinstance(entry, Mapping) else None
+    return config if isinstance(config, Mapping) else {}
 
 
 def _quantised(c: Config, derived: Derived, mode: str) -> Derived:

@@ -57,6 +57,8 @@ def _outputs(block: Block, result: Result | None, shapes: Shapes) -> int | None:
         return len(block.outputs) or None if block.kind is BlockKind.FUNCTIONAL else 1
     if block.kind is BlockKind.OPERATION:
         return 1 if yields_one(block.class_name) else None
+    if block.class_name == "RNN" and (block.module or "").startswith("keras.") and block.config.get("return_state") is False:
+        return 1  # whatever its cell is
     certain = block.class_name in KERAS_CLASSES and block.class_name not in _UNCERTAIN
     if not certain or result is None or result.specs is None or not shapes or None in shapes:
         return None

@@ -12,6 +12,7 @@ from modelscan.layers.keras.modern import declared_input, is_namesake, modern_cl
 from modelscan.layers.keras.names import snake_case
 from modelscan.layers.keras.operations import constant_operands, operation
 from modelscan.layers.keras.registry import CATALOGUE, BadConfigError, Config, Derived, Shapes, keyed
+from modelscan.layers.keras.shaping import shaped
 from modelscan.limits import Limits
 from modelscan.model import Claim, Layer, Observation, Shape, WeightSpec
 from modelscan.topology import Block, BlockKind, Call, TensorRef
@@ -195,7 +196,9 @@ class Deriver:
             if isinstance(constants, Mapping) and name == "Reshape":
                 arguments = {"shape": constants.get("1")}
         operands = tuple(constant_operands(call))
-        return operation(Config(name, block.config, inputs, keywords, arguments, operands, source, self.version), name)
+        config = Config(name, block.config, inputs, keywords, arguments, operands, source, self.version)
+        own = shaped(config, name) if self.keras_3 and (block.module or "").startswith("keras.src.ops") else None
+        return operation(config, name) if own is None else Derived((), own, 0)
 
 
 def groups_of(model: Block, prefix: str = "") -> Iterator[tuple[str, str, str]]:

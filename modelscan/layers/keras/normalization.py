@@ -94,9 +94,9 @@ def group_normalization(c: Config) -> Derived:
 @layer("Normalization")
 def normalization(c: Config) -> Derived:
     """Mean and variance over the kept axes, and a counter; none of them trained, none if they are given."""
+    axes = _without_batch(c, c.axes("axis", None if "axis" in c.values else -1))
     if c.get("mean") is not None or c.get("variance") is not None:
         return Derived((), c.inputs[:1] or (None,), 0)
-    axes = _without_batch(c, c.axes("axis", None if "axis" in c.values else -1))
     if c.input is None:
         dims: tuple[Dim, ...] = tuple(dim(f"inputs_{one}", None) for one in axes)
     else:

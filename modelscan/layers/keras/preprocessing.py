@@ -209,6 +209,8 @@ def stft_spectrogram(c: Config) -> Derived:
     frames: int | None = None
     if isinstance(time, int):
         frames = -(-time // step) if c.get("padding", "valid") == "same" else (time - length) // step + 1
+        if frames < 1:
+            raise BadConfigError(f"a frame of {length} does not fit into an input of {c.input}")
     freq = (fft // 2 + 1) * (2 if mode == "stft" else 1)
     if c.flag("expand_dims", False):
         output: Shape = (c.input[0], channels, frames, freq) if first else (c.input[0], frames, freq, channels)

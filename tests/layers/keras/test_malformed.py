@@ -161,10 +161,10 @@ def test_an_output_that_no_layer_can_have(index):
     assert "malformed-config" not in kinds(functional(entry, [[None, 6]], index=-1))  # the last one, and Keras loads it
 
 
-def referring(call=0, index=0, output=("one", 0, 0), inner=None):
+def referring(call=0, index=0, output=("one", 0, 0), inner=None, shape=(None, 6)):
     """A Dense called on an output of the input layer, or a model in its place."""
     entry = inner or {"class_name": "Dense", "config": {"name": "one", "trainable": True, "units": 3}}
-    config = functional(entry, [[None, 6]], index=index)
+    config = functional(entry, [list(shape)], index=index)
     config["config"]["layers"][1]["inbound_nodes"][0]["args"][0]["config"]["keras_history"][1] = call
     config["config"]["output_layers"] = [list(output)]
     return config
@@ -211,7 +211,43 @@ def convolved(kind, **config):
     return one(kind, [[None, 9, 8]], filters=4, kernel_size=[3], **config)
 
 
+def quantised(block_size=-1, **quantizer):
+    entry = {"class_name": "AbsMaxQuantizer", "config": {"output_dtype": "int8", "value_range": [-127, 127], **quantizer}}
+    return one(
+        "Dense",
+        [[None, 6]],
+        units=3,
+        quantization_config={"class_name": "Int4QuantizationConfig", "config": {"weight_quantizer": entry, "block_size": block_size}},
+        dtype={"class_name": "QuantizedDTypePolicy", "config": {"mode": "int4", "source_name": "float32"}},
+    )
+
+
+def operated(kind, given=(None, 4, 6), **config):
+    """An operation of Keras 3 on one tensor."""
+    made = one(kind, [list(given)], **config)
+    made["config"]["layers"][1]["module"] = "keras.src.ops.numpy"
+    return made
+
+
 REFUSED = {
+    "blocks of nothing": (quantised(block_size=0), quantised(block_size=4)),
+    "a range beyond a byte": (quantised(value_range=[-127, 128]), quantised(value_range=[-128, 127])),
+    "given statistics of the batch": (
+        one("Normalization", [[None, 5]], axis=[0], mean=[0.0], variance=[1.0]),
+        one("Normalization", [[None, 5]], axis=[1], mean=[0.0], variance=[1.0]),
+    ),
+    "frames that do not fit": (
+        one("STFTSpectrogram", [[None, 2000, 1]], data_format="channels_first"),
+        one("STFTSpectrogram", [[None, 2000, 1]], data_format="channels_last"),
+    ),
+    "transposed beyond": (operated("Transpose", axes=[0, 3, 1]), operated("Transpose", axes=[0, -1, 1])),
+    "transposed in part": (operated("Transpose", axes=[0, 1]), operated("Transpose", axes=None)),
+    "swapped beyond": (operated("Swapaxes", axis1=1, axis2=3), operated("Swapaxes", axis1=1, axis2=-1)),
+    "squeezed": (operated("Squeeze", axis=1), operated("Squeeze", (None, 1, 6), axis=1)),
+    "broadcast": (operated("BroadcastTo", shape=[1, 4, 7]), operated("BroadcastTo", shape=[5, 4, 6])),
+    "padded": (operated("Pad", pad_width=[[0, 0], [1, 1]]), operated("Pad", pad_width=[[1, 1]])),
+    "repeated": (operated("Repeat", repeats=2, axis=3), operated("Repeat", repeats=2, axis=-1)),
+    "one hot": (operated("OneHot", num_classes=3, axis=3), operated("OneHot", num_classes=3, axis=-1)),
     "halves both forward": (bidirectional(go_backwards=False), bidirectional()),
     "halves of other sequences": (bidirectional(return_sequences=False), bidirectional(return_state=False)),
     "halves of other states": (bidirectional(return_state=True), bidirectional(stateful=False)),
@@ -255,6 +291,30 @@ def test_hyperparameters_that_do_not_go_together(name):
     refused, taken = REFUSED[name]
     assert "invalid-hyperparameter" in kinds(refused)
     assert kinds(taken) == set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "shape"),
+    [
+        ("Transpose", {"axes": [0, -1, 1]}, (None, 6, 4)),
+        ("Swapaxes", {"axis1": 0, "axis2": -1}, (6, 4, None)),
+        ("BroadcastTo", {"shape": [5, 4, 6]}, (5, 4, 6)),
+        ("Pad", {"pad_width": [[0, 0], [1, 2], [0, 3]]}, (None, 7, 9)),
+        ("Repeat", {"repeats": 3, "axis": 1}, (None, 12, 6)),
+        ("OneHot", {"num_classes": 3, "axis": 1}, (None, 3, 4, 6)),
+        ("OneHot", {"num_classes": 3, "axis": -1}, (None, 4, 6, 3)),
+    ],
+)
+def test_what_an_operation_yields(kind, config, shape):
+    """As Keras 3.15's `compute_output_spec` says for an input of (None, 4, 6)."""
+    assert derived(operated(kind, **config)).outputs[0].shape == shape
+
+
+@pytest.mark.parametrize(("state", "wrong"), [(True, False), (False, True)])
+def test_a_state_that_is_not_returned(state, wrong):
+    cell = {"class_name": "GRUCell", "module": "keras.layers", "config": {"name": "cell", "units": 3}}
+    entry = {"class_name": "RNN", "module": "keras.layers", "config": {"name": "one", "cell": cell, "return_state": state}}
+    assert ("malformed-config" in kinds(referring(inner=entry, output=("one", 0, 1), shape=(None, 4, 6)))) is wrong
 
 
 @pytest.mark.parametrize(("size", "blocks"), [(64, 3), (65, 2), (None, None)])
