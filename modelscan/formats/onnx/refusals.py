@@ -24,7 +24,7 @@ Refusal = tuple[Place, str]
 
 _REFUSAL = re.compile(r"\(op_type:[^\n]*?, node name: ([0-9.]+)\): \[(?:Shape|Type)InferenceError\] ([^\n]*)")
 _IN_NODE = re.compile(r" in node \S+ \([0-9.]*\)")
-_EXTERNAL = re.compile(r"Cannot parse data from external tensors\.(?: Please load external data into raw data for tensor: (\S+))?")
+_EXTERNAL = re.compile(r"Cannot parse data from external tensors\.(?: Please load external data into raw data for tensor:(?: (\S+))?)?")
 _OUTER = "Inference error(s): "
 """What a node says whose body is refused; the node in the body follows."""
 _CONSEQUENCE = re.compile(

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, checker, helper, numpy_helper, parser
 
-from modelscan.formats.onnx import choices, contrib, native, operators
+from modelscan.formats.onnx import choices, contrib, native, operators, refusals
 from modelscan.graph import Node
 from modelscan.model import Model, Severity
 from tests.formats.onnx.onnx_models import info, ints, kinds, model, scan
@@ -106,6 +106,15 @@ def test_a_shape_that_lies_in_another_file(tmp_path: Path, there: bool) -> None:
     runtime = pytest.importorskip("onnxruntime")
     with pytest.raises(runtime.capi.onnxruntime_pybind11_state.Fail, match="Cannot parse data from external tensors"):
         runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def test_a_shape_that_lies_in_another_file_and_has_no_name() -> None:
+    """As the values of constant nodes."""
+    text = "Cannot parse data from external tensors. Please load external data into raw data for tensor: "
+    ((place, reason),) = refusals.refusals(f"(op_type:Gather, node name: 3): [ShapeInferenceError] {text}\n")
+    assert place == (3,)
+    assert reason.startswith("a tensor steers the shape of the result")
+    assert reason.endswith("(Cannot parse data from external tensors)")
 
 
 def test_many_calls_behind_another_domain_are_asked_for_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
