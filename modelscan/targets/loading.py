@@ -76,7 +76,7 @@ def loads_in(model: Model) -> dict[str, bool | None]:
 
 def _major(model: Model) -> int:
     version = str(model.producer.get("version") or "1")
-    return int(version[0]) if version[:1].isdigit() else 1
+    return int(version[0]) if version[:1].isdecimal() else 1
 
 
 Reason = tuple[str, str, str, str | None]

@@ -70,6 +70,8 @@ def read(artifact: Artifact, limits: Limits) -> Model:
             block = BlockReader(limits, seen).model(config)
         except UnreadableFile as error:
             seen.append(Observation(error.kind, str(error.inside(CONFIG)), where=CONFIG))
+    elif CONFIG in archive.members and not any(one.where == CONFIG for one in seen):
+        seen.append(Observation("malformed-config", f"{CONFIG} is null", where=CONFIG))
     elif CONFIG not in archive.members:
         seen.append(Observation("missing-config", f"the archive has no {CONFIG}: nothing tells which layers the weights belong to"))
     stored = weights.of_archive(archive, artifact, limits, seen)

@@ -178,7 +178,7 @@ def _renumbered(members: tuple[str, ...]) -> dict[str, str]:
     by_class: dict[str, list[tuple[int, str]]] = {}
     for member in members:
         base, _, number = member.rpartition("_")
-        numbered = number.isdecimal() and base in members
+        numbered = number.isdecimal() and len(number) < 20 and base in members
         by_class.setdefault(base if numbered else member, []).append((int(number) if numbered else 0, member))
     return {
         member: f"{base}_{rank}" if rank else base for base, found in by_class.items() for rank, (_, member) in enumerate(sorted(found))

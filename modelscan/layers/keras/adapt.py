@@ -5,6 +5,7 @@ Source: `keras/src/layers/core/{dense,embedding,einsum_dense}.py`, Keras 3.4 to 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -107,7 +108,7 @@ def _packed(c: Config, spec: WeightSpec, name: str, argument: str) -> tuple[Weig
         at = 0 if reverse or (not table and c.version is not None and c.version < (3, 14)) else len(dims) - 1
         dims = (*dims[:at], _half(dims[at]), *dims[at + 1 :])
     packed = replace(spec, dims=dims, dtype="int8", trainable=False, logical=spec.dims if name == "int4" else None)
-    block = _stated_block(c) or (int(argument) if argument.lstrip("-").isdecimal() else -1)
+    block = _stated_block(c) or (int(argument) if re.fullmatch(r"-?\d{1,9}", argument) else -1)
     if c.type == "EinsumDense" and name == "int4":
         return _packed_einsum(c, spec, block)
     if c.type == "EinsumDense":

@@ -303,5 +303,5 @@ def as_shape(value: Any) -> Shape | None:
 
 def _version(text: str | None) -> tuple[int, int] | None:
     """`2.13.1-tf` → (2, 13); a bare `3` is taken for the latest."""
-    found = re.match(r"(\d+)(?:\.(\d+))?", text or "")
+    found = re.match(r"(\d{1,9})(?:\.(\d{1,9}))?(?!\d)", text or "")
     return (int(found[1]), int(found[2] or (99 if found[1] == "3" else 0))) if found else None
