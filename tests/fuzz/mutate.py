@@ -357,7 +357,7 @@ def archive(data: bytes, chance: random.Random) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as opened:
             members = [(info.filename, opened.read(info)) for info in opened.infolist()]
-    except (zipfile.BadZipFile, zlib.error, struct.error, ValueError, NotImplementedError, RuntimeError):
+    except (zipfile.BadZipFile, EOFError, zlib.error, struct.error, ValueError, NotImplementedError, RuntimeError):
         return plain(data, chance)
     if not members:
         return plain(data, chance)
